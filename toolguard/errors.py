@@ -1,0 +1,162 @@
+"""Every error that toolguard raises: what happened, to which call of which session, and what to do next."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ToolguardError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        code: Stable, machine-readable name of the failure (for example ``no_session``).
+        ref: The call or session concerned (``conv-42/7`` or ``conv-42``), empty where none is.
+        advice: One sentence that says what to do next.
+    """
+
+    code: ClassVar[str] = "toolguard_error"
+
+    def __init__(self, what: str, *, ref: str = "", advice: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.ref = ref
+        self.advice = advice
+
+    def __str__(self) -> str:
+        head = f"[{self.code}] {self.ref}: {self.what}" if self.ref else f"[{self.code}] {self.what}"
+        return f"{head} {self.advice}".rstrip()
+
+
+class Refused(ToolguardError):
+    """It is certain that nothing happened: the downstream system, or toolguard, refused the effect.
+
+    A tool body raises it to say so (L1); ``committing()`` raises it when the run may not act any more (L5, W2).
+    """
+
+    code = "refused"
+
+
+class DeclarationError(ToolguardError, TypeError):
+    """A decorator was used in a way that cannot be right; the message proposes the mend."""
+
+    code = "declaration"
+
+
+class NoSession(ToolguardError, RuntimeError):
+    """A guarded tool, ``step``, ``checkpoint`` or ``committing`` was used outside a session."""
+
+    code = "no_session"
+
+
+class SessionClosed(ToolguardError, RuntimeError):
+    """The session has ended; no call can be made in it any more."""
+
+    code = "session_closed"
+
+
+class ToolNotDone(ToolguardError):
+    """A call made with ``Session.run`` did not end with a result; subclasses say why."""
+
+    code = "not_done"
+
+
+class InvalidArguments(ToolNotDone, ValueError):
+    """The arguments do not fit the tool's signature; nothing ran."""
+
+    code = "invalid_arguments"
+
+
+class AlreadyDone(ToolNotDone):
+    """The same intent is already done, or stands with other details; the caller has to be asked (S rules)."""
+
+    code = "already_done"
+
+
+class InDoubt(ToolNotDone):
+    """The effect may have happened; a probe or a person has to find out (D3)."""
+
+    code = "in_doubt"
+
+
+class StoppedBeforeEffect(ToolNotDone):
+    """The run was stopped before its commit; nothing happened."""
+
+    code = "stopped"
+
+
+class ToolFailed(ToolNotDone):
+    """The tool failed and it is known that nothing happened."""
+
+    code = "failed"
+
+
+class StepChanged(ToolguardError, RuntimeError):
+    """A step was repeated with other arguments after the commit (W7)."""
+
+    code = "step_changed"
+
+
+class StoreError(ToolguardError):
+    """The store could not do what was asked; subclasses say why."""
+
+    code = "store"
+
+
+class StoreBusy(StoreError):
+    """Another process holds the directory's lock for longer than the bound."""
+
+    code = "store_busy"
+
+
+class StoreDamaged(StoreError):
+    """The journal's tail or a record is lost or changed; the store is read-only until a person accepts."""
+
+    code = "store_damaged"
+
+
+class StoreFull(StoreError):
+    """The disk is full; nothing was written."""
+
+    code = "store_full"
+
+
+class StoreReadOnly(StoreError):
+    """The store cannot be written."""
+
+    code = "store_read_only"
+
+
+class StoreForeign(StoreError):
+    """The directory or file is not a toolguard store, or of a newer format."""
+
+    code = "store_foreign"
+
+
+class StoreUnavailable(StoreError):
+    """The store is gone or does not answer."""
+
+    code = "store_unavailable"
+
+
+class Fenced(StoreError):
+    """Another owner has taken the session over: this process may not decide for it any more (T1)."""
+
+    code = "fenced"
+
+
+class ClaimLost(StoreError):
+    """Another process holds the occurrence (T3)."""
+
+    code = "claim_lost"
+
+
+class UnknownRef(ToolguardError, LookupError):
+    """No session or call of that name is in the store."""
+
+    code = "unknown_ref"
+
+
+class AlreadySettled(ToolguardError, RuntimeError):
+    """The run is not in doubt (any more); the first evidence stands (L4)."""
+
+    code = "already_settled"
