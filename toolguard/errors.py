@@ -160,3 +160,9 @@ class AlreadySettled(ToolguardError, RuntimeError):
     """The run is not in doubt (any more); the first evidence stands (L4)."""
 
     code = "already_settled"
+
+
+class ResultNotSerialisable(ToolguardError, TypeError):
+    """A tool returned something that cannot be written as JSON; what it did in the world stands."""
+
+    code = "result_not_serialisable"

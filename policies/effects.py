@@ -1,0 +1,42 @@
+"""The default policy: what a tool does to the world decides what an interrupt does to its call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toolguard.core.policy import named
+from toolguard.policies.columns import column, row
+from toolguard.policies.table import TABLE
+
+if TYPE_CHECKING:
+    from toolguard.core.call import ToolCall
+    from toolguard.core.decision import Decision
+    from toolguard.core.interrupt import Interrupt
+    from toolguard.core.policy import Policy
+    from toolguard.policies.table import Table
+
+
+def from_table(table: Table, name: str) -> Policy:
+    """Make a policy from a table.
+
+    Args:
+        table: A cell for every row and column.
+        name: What the trail calls it.
+
+    Returns:
+        A policy that answers every call and interrupt.
+    """
+
+    def policy(call: ToolCall, interrupt: Interrupt) -> Decision | None:
+        return table[row(call), column(interrupt, call)].decision
+
+    return named(policy, name)
+
+
+def by_effect() -> Policy:
+    """The default: reads go on, an uncommitted write waits for what the caller means, the rest tells the truth.
+
+    Returns:
+        The policy of the default table (:data:`toolguard.policies.TABLE`); it has an opinion on everything.
+    """
+    return from_table(TABLE, "by_effect")

@@ -1,0 +1,36 @@
+"""The memory store keeps every rule of the contract."""
+
+import pytest
+from contract import StoreContract, append
+
+from toolguard.core.chain import verify
+from toolguard.core.frame import unpack
+from toolguard.errors import StoreDamaged
+from toolguard.stores.memory import MemoryStore
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def handles(self):
+        return MemoryStore().twin
+
+    def test_it_may_be_called_on_the_loop(self, store):
+        assert store.threaded is False
+        assert store.name == "memory"
+
+    def test_it_chains_with_its_key(self):
+        store = MemoryStore(chain_key=b"secret")
+        store.open("p")
+        store.commit([append("conv-1", None, b"a", b"b")])
+        rows = store.raw("conv-1")
+        assert verify(rows, key=b"secret").ok
+        assert not verify(rows).ok
+        assert unpack(rows[0][1]).payload == b"a"
+
+    def test_a_changed_record_is_not_read(self, store):
+        store.commit([append("conv-1", None, b"a", b"b")])
+        store._shelf.journals["conv-1"][1] = b"nonsense"
+        with pytest.raises(StoreDamaged) as caught:
+            store.read("conv-1")
+        assert caught.value.ref == "conv-1"
+        assert "record 2" in str(caught.value)

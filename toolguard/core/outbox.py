@@ -1,0 +1,130 @@
+"""Ordered delivery, pure: which answers may leave now, which news is due, what each of them says (rules O1-O8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toolguard.core.envelope import envelope, plain
+from toolguard.core.law import Phase
+from toolguard.core.slots import Answer
+from toolguard.core.state import INTERIM
+
+if TYPE_CHECKING:
+    from toolguard.core.slots import Run, Slot
+    from toolguard.core.state import State
+
+
+def answer_of(state: State, slot: Slot) -> Answer | None:
+    """The answer of a slot as things stand, or None while it has none.
+
+    A decided answer stands; otherwise the run that the slot is attached to answers: with its result, with a pointer
+    where this context has seen the result already (O3), or with what is known instead.
+    """
+    run = state.runs.get(slot.run)
+    if slot.answer is not None and not (slot.answer.interim and run is not None and run.phase.final):
+        return slot.answer
+    if run is None or not run.settled:
+        return slot.answer
+    return _of_run(state, slot, run)
+
+
+def _of_run(state: State, slot: Slot, run: Run) -> Answer:
+    ref, first = state.ref(slot.number), state.run_ref(run)
+    own = bool(run.calls) and run.calls[0] == slot.number and slot.verdict in {"run", "wait"}
+    reply = run.announce != "silent" and not slot.filed and not slot.terminal
+    if slot.verdict == "differs" and run.phase is not Phase.CANCELLED and run.phase is not Phase.FAILED:
+        known = run.result if run.happened else None
+        text = envelope("differs", ref=ref, tool=slot.tool, first=first, result=known)
+        return Answer("differs", text, reply=True, interim=False)
+    if run.happened:
+        if slot.detached and not run.effect.writes:
+            return Answer("superseded", envelope("superseded", ref=ref, tool=slot.tool), reply=False, interim=False)
+        seen = run.shown == state.context
+        if (own or slot.verdict == "join") and not seen and not run.concerned and not run.warning:
+            return Answer("result", plain(run.result), reply, interim=False)
+        return _with_facts(state, slot, run, reply=reply)
+    if run.phase is Phase.CANCELLED:
+        form = "superseded" if slot.detached else "cancelled"
+        text = envelope(form, ref=ref, tool=slot.tool, why=run.message)
+        return Answer(form, text, reply and not slot.detached, interim=False)
+    if run.phase is Phase.IN_DOUBT:
+        return Answer("in_doubt", envelope("in_doubt", ref=ref, tool=slot.tool, first=first), reply, interim=True)
+    form = "refused" if run.refused else "error"
+    text = envelope(form, ref=ref, tool=slot.tool, why=run.message or run.code, code=run.code)
+    return Answer(form, text, reply, interim=False)
+
+
+def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
+    """A result that needs words beside it: a replay, a change of mind after the commit, a warning."""
+    first = state.run_ref(run)
+    own = bool(run.calls) and run.calls[0] == slot.number
+    why: dict[str, object] = {}
+    if run.concerned:
+        why["note"] = "The caller asked to change or cancel this after it was done: say so truthfully."
+        why["undo"] = "offer to undo it" if run.offer_undo else ""
+    if run.warning:
+        why["warning"] = run.warning
+    if own and run.shown != state.context:
+        text = envelope("done", ref=state.ref(slot.number), tool=slot.tool, result=run.result, **why)
+        return Answer("result", text, reply, interim=False)
+    text = envelope("replayed", ref=state.ref(slot.number), tool=slot.tool, first=first, result=run.result, **why)
+    return Answer("replayed", text, reply, interim=False)
+
+
+def leavable(state: State) -> list[tuple[Slot, Answer]]:
+    """Answers that may leave now: in call order, none overtaking an earlier call that has no answer yet (O1)."""
+    ready: list[tuple[Slot, Answer]] = []
+    for slot in sorted((state.slots[n] for n in state.unsent), key=lambda s: s.order):
+        if slot.context != state.context:
+            continue
+        answer = answer_of(state, slot)
+        if answer is None:
+            break
+        ready.append((slot, answer))
+    return ready
+
+
+def unanswered(state: State) -> list[Slot]:
+    """Slots of the current context that have no answer yet, in call order."""
+    slots = sorted((state.slots[n] for n in state.unsent), key=lambda s: s.order)
+    return [slot for slot in slots if slot.context == state.context and answer_of(state, slot) is None]
+
+
+def news(state: State) -> list[tuple[Run, Answer]]:
+    """Notes that are due: runs that ended after their slots had got an interim answer (O3, L4)."""
+    due: list[tuple[Run, Answer]] = []
+    for run in (state.runs[number] for number in sorted(state.owed)):
+        if not (run.phase.final or run.contradicted) or run.shown == state.context or run.filed or run.parent:
+            continue
+        slots = [state.slots[number] for number in run.calls]
+        told = [slot for slot in slots if slot.sent and not slot.filed]
+        waiting = any(not slot.sent and slot.context == state.context for slot in slots)
+        stale = [slot for slot in told if slot.sent_interim or run.contradicted or slot.context != state.context]
+        if not stale or waiting or (slots[0].detached and not run.effect.writes):
+            continue
+        due.append((run, _note(state, run)))
+    return due
+
+
+def _note(state: State, run: Run) -> Answer:
+    refs = ", ".join(state.ref(number) for number in run.calls)
+    reply = run.announce != "silent"
+    if run.happened:
+        form = "done_after_all" if run.contradicted else "done"
+        more: dict[str, object] = {"undo": "offer to undo it"} if run.offer_undo else {}
+        if run.warning:
+            more["warning"] = run.warning
+        return Answer(
+            "result", envelope(form, ref=refs, tool=run.tool, result=run.result, **more), reply, interim=False
+        )
+    form = "cancelled" if run.phase is Phase.CANCELLED else "refused" if run.refused else "error"
+    return Answer(form, envelope(form, ref=refs, tool=run.tool, why=run.message or run.code), reply, interim=False)
+
+
+def interim(state: State, slot: Slot, form: str = "still_running") -> Answer:
+    """A placeholder for a slot whose run goes on: never the result (I03)."""
+    assert form in INTERIM  # noqa: S101 - a mistake of ours, not of a user
+    run = state.runs.get(slot.run)
+    extra: dict[str, object] = {"progress": run.progress} if run is not None and run.progress else {}
+    text = envelope(form, ref=state.ref(slot.number), tool=slot.tool, **extra)
+    return Answer("still_running" if form == "still_running" else "not_known_yet", text, reply=False, interim=True)

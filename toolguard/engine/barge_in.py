@@ -1,0 +1,338 @@
+"""From the first sound of the caller to a decision about every call in flight (rules G2-G6, G8)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from toolguard.core import records as r
+from toolguard.core.interrupt import BargeIn, Discarded, Dropped, Ended, HandedOff
+from toolguard.core.law import Phase
+from toolguard.engine.asking import NoAnswer
+from toolguard.engine.clock import moment
+from toolguard.listen.heard import Heard, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from toolguard.core.interrupt import Interrupt
+    from toolguard.core.slots import Run
+    from toolguard.engine.asking import Asker
+    from toolguard.engine.delivery import Delivery
+    from toolguard.engine.execution import Execution
+    from toolguard.engine.limits import Limits
+    from toolguard.engine.verdicts import Verdicts
+    from toolguard.listen.heard import Listener
+
+_UNKNOWN = Verdict("unknown", confidence=0.0, rule="no_answer")
+_STOPPING = frozenset({"correction", "cancellation", "stop"})
+
+
+class _Onset:
+    __slots__ = ("at", "drop", "id", "limit", "opened_wall", "speaking", "words")
+
+    def __init__(self, onset: str, at: float, opened_wall: int) -> None:
+        self.id = onset
+        self.at = at
+        self.opened_wall = opened_wall
+        self.speaking = True
+        self.words = ""
+        self.limit: asyncio.TimerHandle | None = None
+        self.drop: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        for timer in (self.limit, self.drop):
+            if timer is not None:
+                timer.cancel()
+
+
+class BargeIns:
+    """Interrupts of one session."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        delivery: Delivery,
+        verdicts: Verdicts,
+        *,
+        listener: Listener,
+        trusted: bool,
+        asker: Asker,
+        limits: Limits,
+    ) -> None:
+        self._execution = execution
+        self._ledger = execution.ledger
+        self._gate = execution.gate
+        self._delivery = delivery
+        self._verdicts = verdicts
+        self._listener = listener
+        self._trusted = trusted
+        self._asker = asker
+        self._limits = limits
+        self._open: dict[str, _Onset] = {}
+        self._count = 0
+        self._thinking: set[asyncio.Task[None]] = set()
+        self.on_turn: Callable[[str], None] = lambda _kind: None
+
+    # -- what the adapter reports -------------------------------------------------------------------------------
+
+    def onset(self, onset: str) -> None:
+        """Somebody speaks; nobody knows what is wanted: decide at once, without waiting for anything (I13)."""
+        if onset in self._open:
+            return
+        loop = asyncio.get_running_loop()
+        new = self._open[onset] = _Onset(onset, loop.time(), self._ledger.clock.wall())
+        self._delivery.floor.speaking.add(onset)
+        decided = self._interrupt(BargeIn(stage="onset", at=self._now(), onset=onset), self._in_motion(), onset=onset)
+        limit = min((d.asked.at_most for d in decided if d.asked and d.asked.at_most), default=self._limits.hold)
+        new.drop = loop.call_later(self._limits.gate_max, self._too_long, onset)
+        port = self._delivery.port
+        if port is None or not port.traits.speech_ends:
+            new.limit = loop.call_later(limit, self._limit, onset)
+
+    def planned(self, run: Run) -> None:
+        """A run planned while somebody speaks is decided for every open onset (G1)."""
+        for onset in self._open.values():
+            self._interrupt(BargeIn(stage="onset", at=self._now(), onset=onset.id), [run], onset=onset.id)
+
+    def speech_ended(self, onset: str) -> None:
+        """The caller stopped speaking: the words are due within the limit (G3)."""
+        open_ = self._open.get(onset)
+        if open_ is None:
+            self._delivery.floor.speaking.discard(onset)
+            self._delivery.pump()
+            return
+        open_.speaking = False
+        self._delivery.floor.speaking.discard(onset)
+        loop = asyncio.get_running_loop()
+        if open_.limit is not None:
+            open_.limit.cancel()
+        open_.limit = loop.call_later(self._limits.hold, self._limit, onset)
+        if open_.drop is not None:
+            open_.drop.cancel()
+            open_.drop = None
+
+    def retracted(self, onset: str) -> None:
+        """It was no speech: the gate opens as if nothing had been (G2)."""
+        if onset in self._open:
+            self._settle(BargeIn(stage="retracted", at=self._now(), kind="noise", onset=onset), onset)
+
+    def words(self, text: str, *, onset: str = "", final: bool = True, item: str = "", spoken_at: int = 0) -> None:
+        """Words arrived: journal and classify them at once (G8)."""
+        onset = onset or self._oldest()
+        open_ = self._open.get(onset)
+        if open_ is not None:
+            open_.words = text
+            spoken_at = spoken_at or open_.opened_wall
+        calls = tuple(self._execution.view(run) for run in self._in_motion())
+        heard = Heard(text=text, final=final, in_flight=calls)
+        verdict = self._classify(heard)
+        if inspect.isawaitable(verdict):
+            task = asyncio.ensure_future(self._wait_for(verdict, heard, onset, item, spoken_at))
+            self._thinking.add(task)
+            task.add_done_callback(self._thinking.discard)
+            return
+        self._understood(verdict, heard, onset, item, spoken_at)
+
+    def interrupt(self, interrupt: Discarded | HandedOff | Dropped | Ended, runs: Iterable[Run]) -> list[r.Decided]:
+        """Any other interrupt: decide for these runs and act on it."""
+        return self._interrupt(interrupt, list(runs))
+
+    def forget(self) -> None:
+        """The caller's line is gone: a drop ends the caller's speech (G5)."""
+        for onset in list(self._open):
+            self._close(onset)
+
+    @property
+    def open_onsets(self) -> tuple[str, ...]:
+        """Onsets that have not settled."""
+        return tuple(self._open)
+
+    # -- listening ----------------------------------------------------------------------------------------------
+
+    def _classify(self, heard: Heard) -> Any:
+        if self._trusted:
+            return self._listener(heard) or _UNKNOWN
+        try:
+            verdict = self._asker.ask(self._listener, lambda: self._listener(heard))
+        except NoAnswer as error:
+            self._execution.notice("listener_failed", f"{error}; the words count as not understood")
+            return _UNKNOWN
+        return self._checked(verdict)
+
+    def _checked(self, verdict: Any) -> Any:
+        if verdict is None:
+            return _UNKNOWN
+        if isinstance(verdict, Verdict) or inspect.isawaitable(verdict):
+            return verdict
+        self._execution.notice("listener_failed", f"it answered {verdict!r}, which is no Verdict"[:300])
+        return _UNKNOWN
+
+    async def _wait_for(self, verdict: Any, heard: Heard, onset: str, item: str, spoken_at: int) -> None:
+        try:
+            async with asyncio.timeout(self._limits.settle):
+                answer = self._checked(await verdict)
+        except TimeoutError:
+            self._execution.notice("listener_failed", f"no answer within {self._limits.settle:g} s")
+            answer = _UNKNOWN
+        except Exception as error:  # noqa: BLE001 - a listener is somebody else's code
+            self._execution.notice("listener_failed", f"it raised {type(error).__name__}: {error}")
+            answer = _UNKNOWN
+        self._understood(answer if isinstance(answer, Verdict) else _UNKNOWN, heard, onset, item, spoken_at)
+
+    def _understood(self, verdict: Verdict, heard: Heard, onset: str, item: str, spoken_at: int) -> None:
+        if not heard.final and verdict.kind not in _STOPPING:
+            return
+        concerns = self._concerned(verdict)
+        interrupt = BargeIn(
+            stage="settled",
+            at=self._now(),
+            kind=verdict.kind,
+            said=heard.text,
+            concerns=concerns,
+            confidence=verdict.confidence,
+            onset=onset,
+        )
+        if not heard.final:
+            self._interrupt(
+                interrupt, [run for run in self._in_motion() if run.effect.writes], onset=onset, only_stop=True
+            )
+            return
+        state = self._ledger.state
+        late = onset not in self._open and bool(spoken_at)
+        self._ledger.write(
+            r.Heard(
+                turn=state.heard + 1,
+                text=heard.text,
+                onset=onset,
+                item=item,
+                kind=verdict.kind,
+                spoken_at=spoken_at,
+                late=late,
+            )
+        )
+        if verdict.kind not in {"noise", "backchannel"}:
+            self._delivery.caller_went_on(state.heard)
+        self._settle(interrupt, onset)
+        self.on_turn(verdict.kind)
+
+    def _concerned(self, verdict: Verdict) -> frozenset[str]:
+        """A correction that names no call and finds no uncommitted write is about the newest write (G4)."""
+        if verdict.concerns or verdict.kind not in _STOPPING:
+            return verdict.concerns
+        writes = [run for run in self._in_motion() if run.effect.writes]
+        if not writes or any(self._early(run) for run in writes):
+            return frozenset()
+        return frozenset({self._ledger.state.run_ref(writes[-1])})
+
+    def _early(self, run: Run) -> bool:
+        live = self._execution.live.get(run.number)
+        return run.phase.uncommitted or (live is not None and live.window)
+
+    # -- deciding -----------------------------------------------------------------------------------------------
+
+    def _in_motion(self) -> list[Run]:
+        """Runs that words can concern: open, in doubt, or done and not yet acknowledged."""
+        state = self._ledger.state
+        runs = [state.runs[number] for number in sorted(state.open_runs)]
+        recent = (
+            run
+            for run in list(state.runs.values())[-16:]
+            if (run.phase is Phase.IN_DOUBT or run.phase is Phase.DONE)
+            and not run.parent
+            and any(not state.slots[call].acknowledged for call in run.calls)
+        )
+        return sorted({run.number: run for run in (*runs, *recent)}.values(), key=lambda run: run.number)
+
+    def _interrupt(
+        self, interrupt: Interrupt, runs: list[Run], *, onset: str = "", only_stop: bool = False
+    ) -> list[r.Decided]:
+        decided = self._verdicts.decide(interrupt, runs)
+        if only_stop:
+            decided = [one for one in decided if one.choice == "stop"]
+            if not decided:
+                return decided
+        self._count += 1
+        name = f"i{self._count}"
+        filed = self._filed(interrupt, decided)
+        self._ledger.write(
+            r.Interrupted(
+                id=name, interrupt=interrupt, policy=self._verdicts.name, decisions=tuple(decided), filed=filed
+            )
+        )
+        for one in decided:
+            self._act(one, name, onset)
+        return decided
+
+    def _act(self, one: r.Decided, name: str, onset: str) -> None:
+        if one.choice == "stop":
+            self._execution.stop(one.run, one.reason or "the caller changed course", name)
+        elif one.choice == "hold" and onset:
+            self._gate.hold(one.run, onset)
+
+    def _filed(self, interrupt: Interrupt, decided: list[r.Decided]) -> tuple[int, ...]:
+        """Reads that are done and that nobody wants any more are filed silently (O8)."""
+        if not isinstance(interrupt, BargeIn) or interrupt.kind not in _STOPPING:
+            return ()
+        state = self._ledger.state
+        filed: list[int] = []
+        for one in decided:
+            run = state.runs[one.run]
+            if one.concerned and run.phase is Phase.DONE and not run.effect.writes and run.shown != state.context:
+                filed.extend(run.calls)
+        return tuple(filed)
+
+    def _settle(self, interrupt: BargeIn, onset: str) -> None:
+        held_on = interrupt.kind == "hold_on"
+        closes = [onset] if onset in self._open else list(self._open)
+        decided = self._interrupt(interrupt, self._in_motion(), onset=onset if held_on else "")
+        keep = {one.run for one in decided if one.choice == "hold"}
+        if held_on and keep:
+            for number in keep:
+                self._gate.hold(number, "hold_on")
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._limits.gate_max, self._held_too_long, tuple(keep))
+        else:
+            self._gate.release("hold_on")
+        for name in closes:
+            self._close(name)
+        self._delivery.pump()
+
+    def _close(self, onset: str) -> None:
+        open_ = self._open.pop(onset, None)
+        if open_ is not None:
+            open_.cancel()
+        self._delivery.floor.speaking.discard(onset)
+        self._gate.release(onset)
+
+    # -- limits -------------------------------------------------------------------------------------------------
+
+    def _limit(self, onset: str) -> None:
+        """No words came: noise; words came and nothing settled them, or nothing transcribes: unknown (G3)."""
+        open_ = self._open.get(onset)
+        if open_ is None:
+            return
+        port = self._delivery.port
+        deaf = port is not None and not port.traits.transcribes
+        kind = "unknown" if open_.words or deaf else "noise"
+        self._settle(
+            BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=0.0, onset=onset), onset
+        )
+
+    def _too_long(self, onset: str) -> None:
+        """The caller speaks on and on: what waits at the gate for it is not done (G3)."""
+        for run in self._in_motion():
+            if onset in self._gate.holds(run.number) and self._early(run):
+                self._execution.stop(run.number, "not done: you were still speaking", onset)
+
+    def _held_too_long(self, runs: tuple[int, ...]) -> None:
+        for number in runs:
+            if "hold_on" in self._gate.holds(number):
+                self._execution.stop(number, "not done: you asked to wait and did not say more")
+
+    def _oldest(self) -> str:
+        return next(iter(self._open), "")
+
+    def _now(self) -> Any:
+        return moment(self._ledger.clock.wall())

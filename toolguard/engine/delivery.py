@@ -1,0 +1,224 @@
+"""Answers leave in call order, each once a context, and speech is asked for once a batch (rules O1-O9)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING
+
+from toolguard.core import records as r
+from toolguard.core.outbox import answer_of, interim, leavable, news, unanswered
+from toolguard.engine.floor import Floor
+from toolguard.engine.port import Parcel
+
+if TYPE_CHECKING:
+    from toolguard.core.slots import Answer, Slot
+    from toolguard.engine.execution import Execution
+    from toolguard.engine.ledger import Ledger
+    from toolguard.engine.limits import Limits
+    from toolguard.engine.port import Port
+    from toolguard.tools.spec import Spec
+
+
+class Delivery:
+    """The outbox of one session at work.
+
+    Args:
+        ledger: The session's book.
+        execution: Its runs.
+        port: The framework's door; None for a session that is only used directly.
+        limits: The session's limits.
+    """
+
+    def __init__(self, ledger: Ledger, execution: Execution, port: Port | None, limits: Limits) -> None:
+        self._ledger = ledger
+        self._execution = execution
+        self._limits = limits
+        self.port = port
+        self.floor = Floor(self.pump)
+        self._timers: dict[int, list[asyncio.TimerHandle]] = {}
+        self._shows: dict[str, frozenset[int]] = {}
+        self._sent_since: set[int] = set()
+        self._told: set[int] = set()
+        self._silent_batches: set[int] = set()
+        self.wanted = 0
+        self.covered = 0
+        self._eager = False
+        self._pumping = False
+        self._again: asyncio.TimerHandle | None = None
+
+    def opened(self, slot: Slot, spec: Spec | None) -> None:
+        """A slot is open: its patience and its filler begin to run (O7)."""
+        if self.port is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._tell_in_flight()
+        if spec is None or answer_of(self._ledger.state, slot) is not None:
+            self.pump()
+            return
+        timers = [loop.call_later(spec.patience, self._impatient, slot.number)]
+        if spec.filler:
+            timers.append(loop.call_later(spec.filler_after, self._fill, slot.number, spec.filler))
+        self._timers[slot.number] = timers
+
+    def _impatient(self, number: int) -> None:
+        slot = self._ledger.state.slots[number]
+        if not slot.sent and answer_of(self._ledger.state, slot) is None:
+            self._hold_place(slot, "still_running", reply=True)
+            self.pump()
+
+    def overdue(self, calls: list[int]) -> None:
+        """The time limit of a run is over: its open slots are told that the outcome is not known yet (G7)."""
+        for number in calls:
+            slot = self._ledger.state.slots[number]
+            if not slot.sent and not slot.parent:
+                self._hold_place(slot, "not_known_yet", reply=True)
+        self.pump()
+
+    def _hold_place(self, slot: Slot, form: str, *, reply: bool) -> None:
+        answer = interim(self._ledger.state, slot, form)
+        self._ledger.write(r.Answered(call=slot.number, form=answer.form, text=answer.text, reply=reply, interim=True))
+
+    def _fill(self, number: int, text: str) -> None:
+        state = self._ledger.state
+        slot = state.slots[number]
+        if self.port is None or slot.sent or answer_of(state, slot) is not None:
+            return
+        if self.floor.speaking or self._execution.gate.holds(slot.run) or self.floor.active:
+            timers = self._timers.get(number)
+            if timers is not None:
+                timers.append(asyncio.get_running_loop().call_later(0.25, self._fill, number, text))
+            return
+        self._ledger.write(r.Spoke(generation=slot.generation, what="filler"))
+        self.port.say(text)
+
+    def close_open_calls(self) -> None:
+        """Answer every open call of this context at once, in call order (O2)."""
+        for slot in unanswered(self._ledger.state):
+            self._hold_place(slot, "still_running", reply=False)
+        self.pump()
+
+    def silence(self, batch: int) -> None:
+        """Nobody wants to hear about this batch by itself: its outputs ask for no reply (O5)."""
+        self._silent_batches.add(batch)
+
+    def pump(self) -> None:
+        """Send what may leave, then ask for speech if it is wanted and the line is free."""
+        if self.port is None or self._pumping or self.floor.away or self._ledger.fenced:
+            return
+        self._pumping = True
+        try:
+            for slot, answer in leavable(self._ledger.state):
+                self._send(slot, answer)
+            if self.floor.free:
+                self._send_news()
+            self._maybe_ask()
+        finally:
+            self._pumping = False
+        self._tell_in_flight()
+
+    def _tell_in_flight(self) -> None:
+        if self.port is not None:
+            self.port.in_flight(len(self._ledger.state.open_runs) + len(self._ledger.state.unsent))
+
+    def _send(self, slot: Slot, answer: Answer) -> None:
+        state, port = self._ledger.state, self.port
+        if port is None:
+            return
+        for timer in self._timers.pop(slot.number, ()):
+            timer.cancel()
+        item = item_id(state.session, slot.context, slot.number, "out")
+        run = slot.run if not answer.interim and answer.form in {"result", "replayed"} else 0
+        self._ledger.write(r.Sent(item=item, context=state.context, calls=(slot.number,), run=run, form=answer.form))
+        reply = answer.reply and slot.batch not in self._silent_batches
+        port.place(Parcel(item, answer.text, (slot.number,), slot.call_id, slot.item, form=answer.form, reply=reply))
+        self._sent_since.add(slot.number)
+        if reply:
+            self.wanted += 1
+
+    def _send_news(self) -> None:
+        state, port = self._ledger.state, self.port
+        if port is None or not port.traits.notes:
+            return
+        for run, answer in news(state):
+            calls = tuple(run.calls)
+            item = item_id(state.session, state.context, calls[0], f"note{run.number}{answer.form}")
+            self._ledger.write(
+                r.Noted(run=run.number, calls=calls, text=answer.text, form=answer.form, reply=answer.reply),
+                r.Sent(item=item, context=state.context, calls=calls, run=run.number, form=answer.form, note=True),
+            )
+            port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=answer.reply))
+            self._sent_since.update(calls)
+            if answer.reply:
+                self.wanted += 1
+
+    def _maybe_ask(self) -> None:
+        state, port, floor = self._ledger.state, self.port, self.floor
+        if port is None or self.wanted <= self.covered or not floor.free:
+            return
+        if state.open_batches:
+            return
+        if any(state.slots[n].context == state.context for n in state.unsent) and not self._eager:
+            return
+        self._eager = False
+        self.covered = self.wanted
+        floor.asked = True
+        self._ledger.write(
+            r.ReplyAsked(context=state.context, version=self.wanted, calls=tuple(sorted(self._sent_since)))
+        )
+        port.ask_reply()
+
+    def want_reply(self) -> None:
+        """The caller's turn wants an answer: every open call gets its placeholder first (O2)."""
+        self.wanted += 1
+        self._eager = True
+        self.close_open_calls()
+
+    def reply_refused(self) -> None:
+        """The platform refused the reply, for example because one is active: ask again when it ends (O5)."""
+        self.floor.asked = False
+        self.covered = min(self.covered, self.wanted - 1)
+        self.pump()
+
+    def generation_began(self, generation: str) -> None:
+        """A response began; it sees everything that was sent before."""
+        floor = self.floor
+        floor.active, floor.asked = generation, False
+        self.covered = self.wanted
+        self._shows[generation] = frozenset(self._sent_since)
+        self._sent_since.clear()
+        floor.expected()
+
+    def generation_ended(self, generation: str, *, cut: bool) -> None:
+        """A response ended; what it showed and nobody heard stays owed to the caller."""
+        if self.floor.active == generation:
+            self.floor.active = ""
+        if cut:
+            self._sent_since |= self._shows.pop(generation, frozenset())
+        self.pump()
+
+    def heard_out(self, generation: str) -> None:
+        """The caller heard a reply to its end: what it showed counts as told (S6)."""
+        self._told |= self._shows.pop(generation, frozenset())
+
+    def caller_went_on(self, turn: int) -> None:
+        """A caller's turn after a reply acknowledges what the reply told (S6)."""
+        state = self._ledger.state
+        told = tuple(sorted(n for n in self._told if n in state.slots and not state.slots[n].sent_interim))
+        self._told.clear()
+        if told:
+            self._ledger.write(r.Acknowledged(calls=told, turn=turn))
+
+    def stop_timers(self) -> None:
+        """The session ends: nothing of ours may fire any more."""
+        for timers in self._timers.values():
+            for timer in timers:
+                timer.cancel()
+        self._timers.clear()
+        self.floor.expected()
+
+
+def item_id(session: str, context: int, call: int, what: str) -> str:
+    """A deterministic item id of 32 characters: an ambiguous send can be repeated without a second item (O4)."""
+    digest = hashlib.sha256(f"{session}\x1f{context}\x1f{call}\x1f{what}".encode()).hexdigest()
+    return f"tg_{digest[:29]}"

@@ -1,0 +1,265 @@
+"""Bodies in tasks of our own: what a body does becomes records, and nothing past its commit is ever taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from toolguard.core import records as r
+from toolguard.core.call import ToolCall
+from toolguard.core.effect import Effect
+from toolguard.core.law import Phase, Ruling
+from toolguard.engine.attempts import Attempts
+from toolguard.engine.clock import moment
+from toolguard.engine.live import Live
+from toolguard.engine.outcome import Outcomes
+from toolguard.errors import ClaimLost, Fenced, Refused, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from toolguard.core.slots import Run
+    from toolguard.engine.gate import Gate
+    from toolguard.engine.journal import Entry
+    from toolguard.engine.ledger import Ledger
+    from toolguard.engine.limits import Limits
+    from toolguard.tools.arguments import Arguments
+    from toolguard.tools.tool import Tool
+
+
+class Execution:
+    """All runs in motion of one session.
+
+    Args:
+        ledger: The session's book.
+        gate: The session's gate.
+        limits: The session's limits.
+        keys: Gives a run's idempotency key.
+    """
+
+    def __init__(self, ledger: Ledger, gate: Gate, limits: Limits, keys: Callable[[Run], str]) -> None:
+        self.ledger = ledger
+        self.gate = gate
+        self.limits = limits
+        self.keys = keys
+        self.live: dict[int, Live] = {}
+        self.unrecorded: set[int] = set()
+        self.closing = False
+        self.outcomes = Outcomes(self)
+        self._attempts = Attempts(self)
+        self.on_settled: Callable[[Live], None] = lambda _live: None
+        self.on_overdue: Callable[[Live], None] = lambda _live: None
+        self.on_refused: Callable[[Live, StoreError], None] = lambda _live, _error: None
+        self.take_child: Callable[[Live, Tool[Any, Any], Arguments], Awaitable[Any]] | None = None
+
+    def start(
+        self,
+        run: Run,
+        tool: Tool[Any, Any],
+        arguments: Arguments,
+        *,
+        injected: Mapping[str, Any],
+        planned: Entry | None,
+        parent: Live | None = None,
+        waits_for: Live | None = None,
+    ) -> Live:
+        """Set a planned run in motion, in a task that no framework owns."""
+        live = Live(run, tool, arguments, injected=injected, planned=planned, parent=parent, waits_for=waits_for)
+        self.live[run.number] = live
+        if parent is not None:
+            parent.children.append(live)
+        live.task = asyncio.create_task(self._drive(live), name=f"toolguard:{run.tool}")
+        return live
+
+    def adopt(self, run: Run, tool: Tool[Any, Any], arguments: Arguments) -> Live:
+        """Keep an eye on a run in doubt whose body is gone."""
+        live = Live(run, tool, arguments, injected={}, planned=None)
+        live.given_up = True
+        self.live[run.number] = live
+        return live
+
+    async def _drive(self, live: Live) -> None:
+        try:
+            if live.waits_for is not None:
+                await live.waits_for.settled
+            if live.planned is not None and live.run.effect.writes and live.tool.spec.commits == "inside":
+                await self.ledger.journal.fate(live.planned)
+            await self._attempts.all(live)
+        except (ClaimLost, Fenced) as error:
+            self.on_refused(live, error)
+        except StoreError as error:
+            self.outcomes.fail(live, max(live.run.attempt, 1), "store_unavailable", str(error))
+        except asyncio.CancelledError:
+            self.outcomes.cut(live)
+        except Exception as error:  # noqa: BLE001 - the engine's own fault must still end in one answer
+            self.notice("engine_fault", f"{type(error).__name__}: {error}", run=live.run.number)
+            self.outcomes.cut(live)
+        finally:
+            if live.run.settled or not live.given_up:
+                self.disarm(live)
+            if live.run.phase.final:
+                self.gate.forget(live.run.number)
+                self.live.pop(live.run.number, None)
+
+    async def commit(self, live: Live, number: int) -> str:
+        """Pass the gate, write ``commit_began`` durably, look at the gate once more, hand out the key (W1, W2).
+
+        Raises:
+            Refused: The run was stopped, or the record could not be written; nothing happened.
+        """
+        run, ledger = live.run, self.ledger
+        self.disarm(live, keep=True)
+        inherits = live.parent is not None and live.parent.committed
+        if not inherits:
+            await self.gate.passing(run, number)
+        self._check_may_commit(live)
+        key = run.key or self.keys(run)
+        spec = live.tool.spec
+        live.window = True
+        entry = ledger.write(
+            r.CommitBegan(run=run.number, attempt=number, key=key, limit=spec.hard_limit + spec.settles_within),
+            durable=run.effect is Effect.MUTATION and spec.durability != "process",
+            wait=True,
+            after=live.planned,
+        )
+        try:
+            async with asyncio.timeout(self.limits.commit):
+                await ledger.journal.fate(entry)
+            if not inherits:
+                await self.gate.passing(run, number)
+        except (ClaimLost, Fenced):
+            raise
+        except (StoreError, TimeoutError) as error:
+            self._not_begun(live, number, "commit_not_recorded", str(error) or "the store did not answer in time")
+            raise Refused(
+                "its commit could not be recorded", ref=ledger.state.run_ref(run), advice="Nothing happened."
+            ) from error
+        except Refused as error:
+            self._not_begun(live, number, "stopped_before_effect", error.what)
+            raise
+        except asyncio.CancelledError:
+            self._not_begun(live, number, "stopped_before_effect", live.stop_reason or "cancelled")
+            raise
+        live.window = False
+        live.committed = True
+        self._attempts.arm(live, spec.time_limit, started=True)
+        return key
+
+    def _check_may_commit(self, live: Live) -> None:
+        run, ref = live.run, self.ledger.state.run_ref(live.run)
+        self.ledger.check_owner()
+        if run.phase.final or live.given_up:
+            raise Refused(f"the run is {run.phase.value}", ref=ref, advice="Nothing happened; end the body.")
+        if self.unrecorded:
+            raise Refused(
+                "an earlier outcome could not be recorded yet", ref=ref, advice="Try again when the store is back (W4)."
+            )
+
+    def _not_begun(self, live: Live, number: int, code: str, why: str) -> None:
+        live.window = False
+        self.outcomes.fail(live, number, code, why, refused=True)
+
+    def stop(self, number: int, reason: str, interrupt: str = "") -> bool:
+        """Stop a run before its effect; False where that is not possible any more (I09)."""
+        live = self.live.get(number)
+        run = self.ledger.state.runs.get(number)
+        if run is None or not (run.phase.uncommitted or (live is not None and live.window)):
+            return False
+        if live is not None:
+            live.stop_reason = reason
+            for child in live.children:
+                self.stop(child.run.number, reason, interrupt)
+        if live is not None and live.window:
+            self.gate.stop(number, reason)
+            return True
+        self.ledger.write(
+            r.Stopped(run=number, attempt=max(run.attempt, 1), reason=reason, interrupt=interrupt),
+            durable=run.effect is Effect.MUTATION,
+        )
+        self.gate.stop(number, reason)
+        if live is not None:
+            self.finish(live)
+            if live.task is not None:
+                live.task.cancel()
+        return True
+
+    def finish(self, live: Live) -> None:
+        """There is something to tell: wake whoever waits for the run, once for each new outcome."""
+        self.disarm(live)
+        live.tell()
+        self.on_settled(live)
+
+    def overdue(self, live: Live) -> None:
+        """The time limit is over: an uncommitted write is stopped, anything else goes on unwaited (G7)."""
+        run = live.run
+        live.timer = None
+        spec = live.tool.spec
+        if run.effect.writes and live.stoppable:
+            self.stop(run.number, f"it took longer than {spec.time_limit:g} s before it was committed")
+            return
+        if run.settled:
+            return
+        self.on_overdue(live)
+        rest = max(0.0, spec.hard_limit - spec.time_limit)
+        live.timer = asyncio.get_running_loop().call_later(rest, self.give_up, live)
+
+    def give_up(self, live: Live, why: str = "") -> None:
+        """Let a run go at its hard limit: a committed write is in doubt, a read fails for now (G7, L4)."""
+        live.timer = None
+        run = live.run
+        if run.settled or live.given_up:
+            return
+        live.given_up = True
+        why = why or f"no outcome within {live.tool.spec.hard_limit:g} s"
+        self.ledger.write(r.Lost(run=run.number, attempt=max(run.attempt, 1), why=why), durable=run.effect.writes)
+        self.finish(live)
+        if run.phase is Phase.IN_DOUBT:
+            self.outcomes.look_into(live)
+
+    def disarm(self, live: Live, *, keep: bool = False) -> None:
+        """Stop the time limit; with ``keep`` the rest of it is kept (it pauses at the gate)."""
+        if live.timer is not None:
+            live.timer.cancel()
+            live.timer = None
+            if keep:
+                live.time_left = max(0.0, live.timer_due - asyncio.get_running_loop().time())
+
+    async def drain(self, seconds: float) -> list[Live]:
+        """Wait for committed runs to end; what is left is let go and returned (G7)."""
+        self.closing = True
+        waiting = [live for live in self.live.values() if not live.run.settled]
+        tasks = [live.task for live in waiting if live.task is not None and not live.task.done()]
+        if tasks and seconds > 0:
+            await asyncio.wait(tasks, timeout=seconds)
+        return [live for live in waiting if not live.run.settled]
+
+    def notice(self, code: str, text: str, *, call: int = 0, run: int = 0, **data: Any) -> None:
+        """Put something abnormal into the trail (I24)."""
+        self.ledger.write(r.Noticed(code=code, text=text[:2000], call=call, run=run, data=data))
+
+    async def child(self, live: Live, tool: Tool[Any, Any], arguments: Arguments) -> Any:
+        """A guarded tool called by a running body (W8)."""
+        if self.take_child is None:
+            raise Refused("this session takes no nested calls", ref=self.ledger.state.run_ref(live.run))
+        return await self.take_child(live, tool, arguments)
+
+    def admits(self, record: r.RunRecord) -> Ruling:
+        """What the law says about a record."""
+        return self.ledger.state.ruling(record)[0]
+
+    def view(self, run: Run, *, phase: Phase | None = None) -> ToolCall:
+        """A run as policies and bodies see it."""
+        live = self.live.get(run.number)
+        arguments = live.plain if live is not None else r.plain_arguments(run.arguments)
+        return ToolCall(
+            ref=self.ledger.state.run_ref(run),
+            tool=run.tool,
+            effect=run.effect,
+            phase=phase or run.phase,
+            arguments=arguments,
+            progress=run.progress,
+            key=run.key or (self.keys(run) if run.effect.writes else ""),
+            began_at=moment(run.began_at) if run.began_at else None,
+            agent=self.ledger.state.agent,
+            terminal=run.terminal,
+        )

@@ -1,0 +1,388 @@
+"""The guard: one store, some tools, a policy and a listener; the door through which conversations are opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
+
+from toolguard.core import records as r
+from toolguard.core.policy import name_of
+from toolguard.core.state import State
+from toolguard.engine.asking import Asker
+from toolguard.engine.clock import SystemClock
+from toolguard.engine.feed import Feed
+from toolguard.engine.journal import Journal
+from toolguard.engine.ledger import Ledger
+from toolguard.engine.limits import Limits
+from toolguard.engine.observe import Watch
+from toolguard.engine.recover import Recovery, fold
+from toolguard.engine.session import Desks, Session
+from toolguard.engine.wiring import Wiring
+from toolguard.errors import DeclarationError, StoreError, ToolguardError
+from toolguard.listen.rules import by_rules
+from toolguard.stores.locate import store_from
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from pathlib import Path
+
+    from toolguard.core.policy import Policy
+    from toolguard.engine.clock import Clock
+    from toolguard.engine.feed import Event
+    from toolguard.engine.journal import Entry
+    from toolguard.engine.port import Port
+    from toolguard.listen.heard import Listener
+    from toolguard.stores.base import SessionRow, Store
+    from toolguard.tools.tool import Tool
+
+Mode = Literal["enforce", "observe"]
+_SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
+_PAUSED = "paused/"
+_REFRESH = 1.0
+
+
+class Guard:
+    """Guards the tools of an application.
+
+    Args:
+        store: A directory (the embedded store), ``"memory"``, or a store of your own.
+        tools: The guarded tools; sessions may bring their own.
+        policy: Decides what an interrupt does to calls in flight; where it has no opinion, ``by_effect()`` does.
+        listener: Classifies the caller's words; the built-in rules by default.
+        mode: ``enforce``, or ``observe``: the framework sees undecorated tools, and the journal says what would
+            have been decided.
+        limits: The sessions' own time limits.
+        follow_up: Called after each session with its id and what the caller never heard, to send a message.
+        clock: Where wall time comes from.
+
+    A guard is lazy: it opens its store with the first session, or with ``async with``.
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Store,
+        *,
+        tools: Sequence[Tool[..., Any]] = (),
+        policy: Policy | None = None,
+        listener: Listener | None = None,
+        mode: Mode = "enforce",
+        limits: Limits | None = None,
+        follow_up: Callable[[str, list[Unheard]], Awaitable[None] | None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if policy is not None and (not callable(policy) or asyncio.iscoroutinefunction(policy)):
+            raise DeclarationError(
+                f"{policy!r} is no policy",
+                advice="A policy is a plain function (call, interrupt) -> Decision | None, not a coroutine function.",
+            )
+        self._store = store_from(store) if isinstance(store, (str, os.PathLike)) else store
+        self._tools = _by_name(tools)
+        self.policy = policy
+        self.listener = listener or by_rules()
+        self._trusted = listener is None
+        self.mode: Mode = mode
+        self.limits = limits or Limits()
+        self.follow_up = follow_up
+        self.clock = clock or SystemClock()
+        self.process = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self.journal = Journal(self._store, self.process)
+        self.feed = Feed(self.journal)
+        self._asker = Asker()
+        self._secret = b""
+        self._paused: dict[str, str] = {}
+        self._refresher: asyncio.Task[None] | None = None
+        self._opening: asyncio.Lock | None = None
+        self._pid = os.getpid()
+        self._open = False
+        self.sessions: dict[str, Session] = {}
+
+    # -- opening and closing ------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the store; done by itself with the first session.
+
+        Raises:
+            StoreError: The store cannot be opened; the message says what to do.
+        """
+        if os.getpid() != self._pid:
+            raise StoreError("this guard was made before a fork", advice="Make a new Guard in the child process.")
+        if self._open:
+            return
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if self._open:
+                return
+            await self.journal.open()
+            self._secret = await self.journal.ask(_secret)
+            await self._read_paused()
+            self._open = True
+            if self._store.threaded:
+                self._refresher = asyncio.create_task(self._refresh(), name="toolguard:refresh")
+
+    async def close(self) -> None:
+        """End all sessions of this process as a shutdown, write what is waiting, close the store."""
+        if not self._open:
+            return
+        for session in list(self.sessions.values()):
+            await session.close("shutdown")
+        if self._refresher is not None:
+            self._refresher.cancel()
+            await asyncio.gather(self._refresher, return_exceptions=True)
+            self._refresher = None
+        self._asker.close()
+        self._open = False
+        await self.journal.close()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Close."""
+        await self.close()
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH)
+            await self._read_paused()
+
+    async def _read_paused(self) -> None:
+        try:
+            notes = await self.journal.ask(lambda store: store.notes(_PAUSED))
+        except StoreError:
+            return
+        self._paused = {name.removeprefix(_PAUSED): value.decode() for name, value in notes.items()}
+
+    # -- sessions -----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def session(
+        self,
+        id: str,  # noqa: A002 - the word that every framework uses
+        *,
+        agent: str = "agent",
+        tenant: str = "default",
+        caller: str | None = None,
+        tools: Sequence[Tool[..., Any]] | None = None,
+        port: Port | None = None,
+    ) -> AsyncIterator[Session]:
+        """Open a conversation, or go on with one whose process has died.
+
+        Args:
+            id: The session's id, stable over reconnects.
+            agent: The agent that has the conversation.
+            tenant: Who runs the agent; everything lies inside one tenant.
+            caller: Who is on the line; tools of scope ``caller`` need it.
+            tools: Tools of this session only.
+            port: The framework's door; adapters pass it.
+
+        Raises:
+            DeclarationError: A tool needs a caller and the session has none.
+            StoreError: The session cannot be journaled.
+        """
+        session = await self.enter(id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port)
+        why: Literal["hang_up", "shutdown"] = "hang_up"
+        try:
+            with Desks(session):
+                yield session
+        except asyncio.CancelledError:
+            why = "shutdown"
+            raise
+        finally:
+            await asyncio.shield(session.close(why))
+
+    @asynccontextmanager
+    async def recover(self, id: str, *, agent: str = "") -> AsyncIterator[Session]:  # noqa: A002
+        """Go on with a session that another process left behind (H4)."""
+        await self.open()
+        row = await self.journal.ask(lambda store: store.session(id))
+        if row is None:
+            raise ToolguardError("there is no such session to recover", ref=id, advice="See `toolguard audit`.")
+        state, _ = await fold(self.journal, id)
+        async with self.session(
+            id, agent=agent or state.agent, tenant=row.tenant, caller=state.caller or None
+        ) as session:
+            yield session
+
+    async def enter(
+        self,
+        id: str,  # noqa: A002
+        *,
+        agent: str,
+        tenant: str = "default",
+        caller: str | None = None,
+        tools: Sequence[Tool[..., Any]] | None = None,
+        port: Port | None = None,
+    ) -> Session:
+        """Open a session without a context manager: the caller of this must ``await session.close()``."""
+        await self.open()
+        known = {**self._tools, **_by_name(tools or ())}
+        self._check_scopes(known, id, caller)
+        row = await self.journal.ask(lambda store: store.enter(id, tenant, at=self.clock.wall()))
+        if row.tenant != tenant:
+            raise StoreError(f"it belongs to tenant {row.tenant!r}", ref=id, advice="Use another id.")
+        state, last = await fold(self.journal, id) if row.seq else (State(id), 0)
+        ledger = Ledger(state, self.journal, self.clock, row.epoch)
+        wiring = self._wire(ledger, known, port)
+        again = bool(row.seq)
+        ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
+        if again:
+            ledger.write(r.ContextOpened(context=state.context + 1, agent=agent, cause="a new connection"))
+        make = Watch if self.mode == "observe" else Session
+        session = make(wiring)
+        self.sessions[id] = session
+        if again:
+            Recovery(wiring.execution, known.get, self.limits.resume_window).resume(last)
+        return session
+
+    def _wire(self, ledger: Ledger, known: dict[str, Tool[Any, Any]], port: Port | None) -> Wiring:
+        return Wiring(
+            ledger,
+            limits=self.limits,
+            tools=known.get,
+            policy=self.policy,
+            listener=self.listener,
+            trusted_listener=self._trusted,
+            asker=self._asker,
+            port=port,
+            secret=self._secret,
+            paused=lambda tool: self._paused.get(tool, ""),
+            finish=self._finished,
+        )
+
+    def _opened(
+        self, row: SessionRow, known: dict[str, Tool[Any, Any]], port: Port | None, *, agent: str, caller: str
+    ) -> r.Opened:
+        traits = port.traits if port is not None else None
+        return r.Opened(
+            tenant=row.tenant,
+            agent=agent,
+            process=self.process,
+            caller=caller,
+            adapter=traits.adapter if traits is not None else "direct",
+            evidence=traits.evidence if traits is not None else "none",
+            policy=name_of(self.policy) if self.policy is not None else "by_effect",
+            mode=self.mode,
+            tools={name: tool.spec.version for name, tool in known.items()},
+            recovered=bool(row.seq),
+        )
+
+    @staticmethod
+    def _check_scopes(known: dict[str, Tool[Any, Any]], session: str, caller: str | None) -> None:
+        needing = sorted(name for name, tool in known.items() if tool.spec.scope == "caller")
+        if needing and not caller:
+            raise DeclarationError(
+                f"{', '.join(needing)} recognise the same wish by its caller, and no caller was given",
+                ref=session,
+                advice="Pass caller=..., or declare the tools with scope='session'.",
+            )
+
+    async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:  # noqa: FBT001
+        session = wiring.ledger.state.session
+        self.sessions.pop(session, None)
+        try:
+            await self.journal.fate(entry)
+            await self.journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
+        except StoreError as error:
+            wiring.execution.notice("close_not_recorded", str(error))
+        if self.follow_up is not None and not resumable:
+            rows = unheard_of(wiring.ledger.state)
+            answer = self.follow_up(session, rows)
+            if answer is not None:
+                await answer
+
+    # -- the outside --------------------------------------------------------------------------------------------
+
+    def events(
+        self, *, session: str | None = None, kinds: Collection[str] | None = None, room: int = 4096
+    ) -> AsyncIterator[Event]:
+        """The recovery-event stream: typed, versioned records as they land; see :class:`toolguard.engine.feed.Event`."""
+        return self.feed.events(session=session, kinds=kinds, room=room)
+
+    def unheard(self, session: str) -> list[Unheard]:
+        """Outcomes of writes that the caller of a session in this process has not heard (O8)."""
+        found = self.sessions.get(session)
+        return unheard_of(found.state) if found is not None else []
+
+    async def pause(self, tool: str, *, by: str, reason: str = "") -> None:
+        """Switch a tool off in every process of this store, until :meth:`resume`."""
+        await self.open()
+        text = f"{reason} (paused by {by})".strip()
+        await self.journal.ask(lambda store: store.note(_PAUSED + tool, text.encode()))
+        self._paused[tool] = text
+
+    async def resume(self, tool: str) -> None:
+        """Switch a paused tool on again."""
+        await self.open()
+        await self.journal.ask(lambda store: store.note(_PAUSED + tool, None))
+        self._paused.pop(tool, None)
+
+
+class Unheard(msgspec.Struct, frozen=True, kw_only=True):
+    """An outcome that the caller never heard.
+
+    Attributes:
+        ref: The call.
+        tool: The tool's name.
+        phase: ``done``, ``in_doubt``, ``failed`` or ``cancelled``.
+        arguments: Its arguments as JSON.
+        result: Its result as JSON.
+        offer_undo: Whether the caller asked to take it back after it was done.
+    """
+
+    ref: str
+    tool: str
+    phase: str
+    arguments: msgspec.Raw
+    result: msgspec.Raw
+    offer_undo: bool = False
+
+
+def unheard_of(state: State) -> list[Unheard]:
+    """Writes of a session whose outcome no caller has acknowledged."""
+    out: list[Unheard] = []
+    for run in state.runs.values():
+        if not run.effect.writes or run.parent or not run.settled:
+            continue
+        if any(state.slots[call].acknowledged for call in run.calls):
+            continue
+        out.append(
+            Unheard(
+                ref=state.run_ref(run),
+                tool=run.tool,
+                phase=run.phase.value,
+                arguments=msgspec.Raw(run.arguments),
+                result=msgspec.Raw(run.result),
+                offer_undo=run.offer_undo,
+            )
+        )
+    return out
+
+
+def _secret(store: Store) -> bytes:
+    """The store's own secret for intent keys, made with the store."""
+    notes = store.notes(_SECRET)
+    if _SECRET not in notes:
+        store.note(_SECRET, secrets.token_bytes(32))
+        notes = store.notes(_SECRET)
+    return notes[_SECRET]
+
+
+def _by_name(tools: Sequence[Tool[..., Any]]) -> dict[str, Tool[Any, Any]]:
+    known: dict[str, Tool[Any, Any]] = {}
+    for tool in tools:
+        if not hasattr(tool, "spec"):
+            raise DeclarationError(
+                f"{tool!r} is not a guarded tool", advice="Decorate it with @toolguard.read, ... or use toolguard.wrap."
+            )
+        if tool.name in known:
+            raise DeclarationError(f"two tools are named {tool.name}", advice="Give one of them name='...'.")
+        known[tool.name] = tool
+    return known

@@ -1,0 +1,288 @@
+"""The one writer: one thread and one connection per process, committing whatever is waiting, waking the loop once.
+
+The event loop never touches a store. Records are encoded on the loop, put into a queue and forgotten or awaited; the
+writer takes all that has gathered while the last commit ran (the fsync itself is the batching window, so there is no
+linger) and answers them with one wake-up. Stores that return at once (memory) are written in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from toolguard.errors import Fenced, StoreError, StoreUnavailable
+from toolguard.stores.base import Append, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from toolguard.stores.base import Store
+
+T = TypeVar("T")
+MAX_BATCH = 256
+"""Records a commit takes at most, so that a flood cannot hold the interpreter lock for long."""
+MAX_WAITING = 20_000
+"""Appends that may wait for the writer; beyond it the store counts as unavailable."""
+
+
+class Entry:
+    """One append on its way: await :meth:`landed` to know its fate."""
+
+    __slots__ = ("after", "append", "error", "future", "receipt", "records")
+
+    def __init__(self, append: Append, records: Sequence[Any], after: Entry | None) -> None:
+        self.append = append
+        self.records = records
+        self.after = after
+        self.future: asyncio.Future[Receipt] | None = None
+        self.receipt: Receipt | None = None
+        self.error: StoreError | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether its fate is known on the loop's side."""
+        return self.receipt is not None or self.error is not None
+
+
+_Work = Entry | Callable[[], None] | None
+
+
+def _NOTHING() -> None:  # noqa: N802 - a marker that is never called
+    """The writer holds no work."""
+
+
+class Journal:
+    """The process's way into its store.
+
+    Args:
+        store: Where to write.
+        process: This process's unique token.
+    """
+
+    def __init__(self, store: Store, process: str) -> None:
+        self.store = store
+        self.process = process
+        self.landed: Callable[[list[Entry]], None] | None = None
+        """Called on the loop with every batch that landed, when set (the feed sets it while somebody listens)."""
+        self.refused: Callable[[Entry], None] | None = None
+        """Called on the loop for an append that was refused and that nobody awaits."""
+        self._queue: SimpleQueue[_Work] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened = False
+        self.busy = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many appends wait for the writer."""
+        return self._queue.qsize()
+
+    async def open(self) -> None:
+        """Open the store on the writer's side."""
+        if self._opened:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._opened = True
+        if self.store.threaded:
+            self._thread = threading.Thread(target=self._write, name="toolguard-writer", daemon=True)
+            self._thread.start()
+        try:
+            await self.ask(lambda store: store.open(self.process))
+        except StoreError:
+            self._stop()
+            raise
+
+    async def close(self) -> None:
+        """Write what is waiting, close the store, end the thread."""
+        if not self._opened:
+            return
+        try:
+            await self.ask(lambda store: store.close())
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._opened = False
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout=5)
+            self._thread = None
+
+    def put(self, append: Append, records: Sequence[Any] = (), *, wait: bool, after: Entry | None = None) -> Entry:
+        """Queue an append.
+
+        Args:
+            append: What to write; it lands whole or not at all.
+            records: The records as objects, for the feed.
+            wait: Whether its fate will be awaited (``await journal.fate(entry)``).
+            after: An earlier append without which this one must not land; if both are still waiting they are
+                written as one.
+        """
+        entry = Entry(append, records, after)
+        if not self._opened or self._queue.qsize() > MAX_WAITING:
+            entry.error = StoreUnavailable(
+                "the journal is closed" if not self._opened else f"{MAX_WAITING} records wait for a store that is slow",
+                ref=append.session,
+                advice="Mutations are refused until it has caught up.",
+            )
+            return entry
+        if wait and self._loop is not None:
+            entry.future = self._loop.create_future()
+        if self._thread is None:
+            self._finish(self._commit([entry]))
+        else:
+            self._queue.put(entry)
+        return entry
+
+    async def fate(self, entry: Entry) -> Receipt:
+        """Wait until an append has landed.
+
+        Raises:
+            StoreError: It was refused, or the store failed.
+        """
+        if entry.error is not None:
+            raise entry.error
+        if entry.receipt is not None:
+            return entry.receipt
+        if entry.future is None:
+            await self.ask(lambda _store: None)
+            return await self.fate(entry)
+        return await asyncio.shield(entry.future)
+
+    async def ask(self, question: Callable[[Store], T]) -> T:
+        """Ask the store something, on its own thread, in order with the appends."""
+        if self._thread is None:
+            return question(self.store)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self.busy += 1
+
+        def on_thread() -> None:
+            try:
+                result = question(self.store)
+            except BaseException as error:  # noqa: BLE001 - carried over to the asker
+                _tell(loop, answer, None, error)
+            else:
+                _tell(loop, answer, result, None)
+
+        self._queue.put(on_thread)
+        try:
+            return await asyncio.shield(answer)
+        finally:
+            self.busy -= 1
+
+    def _write(self) -> None:
+        queue = self._queue
+        idle = getattr(self.store, "idle", None)
+        held: _Work = _NOTHING
+        while True:
+            if held is _NOTHING:
+                if idle is not None and queue.empty():
+                    idle()
+                held = queue.get()
+            batch: list[Entry] = []
+            while isinstance(held, Entry):
+                batch.append(held)
+                held = _NOTHING
+                if len(batch) < MAX_BATCH and not queue.empty():
+                    held = queue.get()
+            if batch:
+                self._report(self._commit(batch))
+                continue
+            if held is None:
+                return
+            if not isinstance(held, Entry):
+                held()
+            held = _NOTHING
+
+    def _commit(self, batch: list[Entry]) -> list[Entry]:
+        groups = _grouped(batch)
+        try:
+            answers = self.store.commit([append for append, _ in groups]) if groups else []
+        except StoreError as error:
+            answers = [error] * len(groups)
+        except Exception as error:  # noqa: BLE001 - the writer must outlive whatever a store does
+            answers = [StoreUnavailable(f"the store failed: {type(error).__name__}: {error}")] * len(groups)
+        for (_, entries), answer in zip(groups, answers, strict=True):
+            for entry in entries:
+                if isinstance(answer, StoreError):
+                    entry.error = answer
+                else:
+                    entry.receipt = answer
+                    answer = Receipt(answer.seq + len(entry.append.drafts), answer.epoch)  # noqa: PLW2901
+        return batch
+
+    def _report(self, batch: list[Entry]) -> None:
+        if self.landed is None and not any(e.future is not None or e.error is not None for e in batch):
+            return
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(self._finish, batch)
+            except RuntimeError:  # the loop closed in between; nobody is left to tell
+                return
+
+    def _finish(self, batch: list[Entry]) -> None:
+        for entry in batch:
+            future = entry.future
+            if future is not None and not future.done():
+                if entry.error is not None:
+                    future.set_exception(entry.error)
+                    future.exception()
+                elif entry.receipt is not None:
+                    future.set_result(entry.receipt)
+            elif entry.error is not None and self.refused is not None:
+                self.refused(entry)
+        if self.landed is not None:
+            good = [entry for entry in batch if entry.receipt is not None and entry.records]
+            if good:
+                self.landed(good)
+
+
+def _grouped(batch: list[Entry]) -> list[tuple[Append, list[Entry]]]:
+    """Join entries that stand or fall together; fail those whose predecessor was refused."""
+    groups: list[tuple[Append, list[Entry]]] = []
+    place: dict[int, int] = {}
+    for entry in batch:
+        after = entry.after
+        if after is not None and after.error is not None:
+            entry.error = after.error if isinstance(after.error, Fenced) else type(after.error)(after.error.what)
+            continue
+        if after is not None and id(after) in place:
+            at = place[id(after)]
+            first, members = groups[at]
+            groups[at] = (_joined(first, entry.append), [*members, entry])
+        else:
+            at = len(groups)
+            groups.append((entry.append, [entry]))
+        place[id(entry)] = at
+    return groups
+
+
+def _joined(first: Append, second: Append) -> Append:
+    return first._replace(
+        drafts=first.drafts + second.drafts,
+        durable=first.durable or second.durable,
+        swaps=first.swaps + second.swaps,
+        marks=first.marks + second.marks,
+    )
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], result: T | None, error: BaseException | None
+) -> None:
+    def set_it() -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type]
+
+    try:
+        loop.call_soon_threadsafe(set_it)
+    except RuntimeError:  # the loop closed in between; nobody is left to tell
+        return

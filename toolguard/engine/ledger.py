@@ -1,0 +1,155 @@
+"""A session's book: its state in memory and the door through which every record goes into its journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from toolguard.core import records as r
+from toolguard.core.law import Phase
+from toolguard.errors import Fenced
+from toolguard.stores.base import Append, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from toolguard.core.frame import Draft
+    from toolguard.core.slots import Run
+    from toolguard.core.state import State
+    from toolguard.engine.clock import Clock
+    from toolguard.engine.journal import Entry, Journal
+    from toolguard.stores.base import Swap
+
+_EVIDENCE = (r.Returned, r.Failed, r.Lost, r.NeverCommitted, r.Contradicted)
+
+
+class ClaimRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the store keeps of an intent's newest occurrence, beyond the life of its journal (a tombstone).
+
+    Attributes:
+        occurrence: Which time it is, from 1.
+        state: ``running``, ``in_doubt``, ``done``, ``ended`` (the next occurrence takes a new key) or ``undone``
+            (it did not happen: the next one inherits the key, D1).
+        token: The run token; evidence carries it.
+    """
+
+    occurrence: int
+    state: str
+    session: str
+    call: int
+    run: int
+    process: str
+    fingerprint: str
+    token: int = 1
+    at: int = 0
+    key: str = ""
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    acknowledged: bool = False
+
+
+class Ledger:
+    """State plus journal of one session.
+
+    Args:
+        state: The folded state.
+        journal: The process's writer.
+        clock: Wall time for the records.
+        epoch: The epoch under which this process owns the session.
+    """
+
+    def __init__(self, state: State, journal: Journal, clock: Clock, epoch: int) -> None:
+        self.state = state
+        self.journal = journal
+        self.clock = clock
+        self.epoch = epoch
+        self.claims: dict[str, tuple[int, ClaimRow | None]] = {}
+        self.fenced = False
+        self.calls = max(state.slots, default=0)
+        self.runs = max(state.runs, default=0)
+
+    def next_call(self) -> int:
+        """The next order number."""
+        self.calls += 1
+        return self.calls
+
+    def next_run(self) -> int:
+        """The next run number."""
+        self.runs += 1
+        return self.runs
+
+    def write(
+        self,
+        *records: r.Record,
+        durable: bool = False,
+        wait: bool = False,
+        swaps: Sequence[Swap] = (),
+        after: Entry | None = None,
+    ) -> Entry:
+        """Fold records into the state at once and queue them as one append.
+
+        From this moment everything in this process sees them; :meth:`journal.fate` tells whether they are kept.
+        """
+        at = self.clock.wall()
+        for record in records:
+            self.state.apply(record, at)
+        return self.append(*records, durable=durable, wait=wait, swaps=swaps, after=after)
+
+    def append(
+        self,
+        *records: r.Record,
+        durable: bool = False,
+        wait: bool = False,
+        swaps: Sequence[Swap] = (),
+        after: Entry | None = None,
+    ) -> Entry:
+        """Queue records that the state has folded already."""
+        at = self.clock.wall()
+        state = self.state
+        drafts: list[Draft] = [r.encode(record, at) for record in records]
+        evidence = isinstance(records[0], _EVIDENCE)
+        append = Append(
+            state.session,
+            None if evidence else self.epoch,
+            tuple(drafts),
+            durable,
+            tuple(swaps),
+            self._marks(records, at),
+        )
+        return self.journal.put(append, records, wait=wait, after=after)
+
+    def claim(self, swap: Swap) -> Entry:
+        """Queue a change of a claim alone; its refusal concerns nothing else."""
+        return self.journal.put(Append(self.state.session, None, (), swaps=(swap,)), wait=True)
+
+    def _marks(self, records: Sequence[r.Record], at: int) -> tuple[Mark, ...]:
+        marks: list[Mark] = []
+        for record in records:
+            if isinstance(record, r.Called):
+                number = record.run if record.verdict in {"run", "wait"} else 0
+            elif isinstance(record, (r.CommitBegan, r.Returned, r.Failed, r.Stopped, r.Lost, r.NeverCommitted)):
+                number = record.run
+            else:
+                continue
+            run = self.state.runs.get(number)
+            if run is not None and run.effect.writes:
+                marks.append(self._mark(run, at))
+        return tuple(marks)
+
+    def _mark(self, run: Run, at: int) -> Mark:
+        open_ = run.phase.open or run.phase is Phase.IN_DOUBT
+        call = run.calls[0] if run.calls else run.number
+        return Mark(self.state.session, call, self.state.tenant, run.tool, run.phase.value if open_ else "", at)
+
+    def check_owner(self) -> None:
+        """Refuse to decide for a session that another process has taken over.
+
+        Raises:
+            Fenced: Somebody else owns it.
+        """
+        if self.fenced:
+            raise Fenced(
+                "another process owns this session now",
+                ref=self.state.session,
+                advice="Stop serving it here; the new owner goes on.",
+            )

@@ -1,0 +1,96 @@
+"""Observe mode: the framework sees the undecorated tool, and the journal says what enforce would have decided."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from toolguard.core import records as r
+from toolguard.core.effect import Effect
+from toolguard.core.envelope import shortened
+from toolguard.engine.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from toolguard.tools.arguments import Arguments
+
+
+class Watch(Session):
+    """A session that only watches: no gate, refusal, join, wait, retry or resume; records are never awaited."""
+
+    async def take(self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run the plain function in the caller's own task, and keep the books beside it."""
+        arguments = tool.arguments(instance, args, kwargs)
+        run = self._called(tool, arguments)
+        try:
+            value = tool.plain(*args, **kwargs)
+            if inspect.isawaitable(value):
+                value = await value
+        except asyncio.CancelledError:
+            self._cut(tool, run)
+            raise
+        except Exception as error:
+            self._raised(tool, run, error)
+            raise
+        self._w.ledger.write(r.Returned(run=run, result=_json(tool, value)))
+        return value
+
+    def _called(self, tool: Any, arguments: Arguments) -> int:
+        ledger, spec = self._w.ledger, tool.spec
+        intent = self._w.judge.intent(spec, arguments)
+        if spec.effect is Effect.READ:
+            would = self._w.judge.read(spec, intent)
+        else:
+            would = self._w.judge.write(spec, arguments, intent, None, child=False)
+        run = ledger.next_run()
+        records: list[r.Record] = [
+            r.Called(
+                call=ledger.next_call(),
+                call_id="",
+                tool=tool.name,
+                verdict="run",
+                effect=spec.effect,
+                agent=self.agent,
+                context=ledger.state.context,
+                arguments=msgspec.Raw(arguments.json),
+                fingerprint=arguments.fingerprint,
+                intent=intent,
+                occurrence=would.occurrence,
+                run=run,
+                version=spec.version,
+                scope=spec.scope,
+                would=would.verdict,
+                points_to=would.first,
+                after_turn=ledger.state.turns,
+            )
+        ]
+        if spec.effect.writes:
+            records.append(r.CommitBegan(run=run, key=self._w.judge.key_of(intent, would.occurrence)))
+        ledger.write(*records)
+        return run
+
+    def _cut(self, tool: Any, run: int) -> None:
+        """A cancelled body: stopped before its commit, else nobody knows."""
+        if tool.spec.effect.writes:
+            self._w.ledger.write(r.Lost(run=run, why="the framework cancelled the body"))
+        else:
+            self._w.ledger.write(r.Stopped(run=run, reason="the framework cancelled the body"))
+
+    def _raised(self, tool: Any, run: int, error: Exception) -> None:
+        why = f"{type(error).__name__}: {error}"[:2000]
+        known = isinstance(error, tool.spec.did_not_happen) or not tool.spec.effect.writes
+        if known:
+            self._w.ledger.write(r.Failed(run=run, code=type(error).__name__, message=why))
+        else:
+            self._w.ledger.write(r.Lost(run=run, why=why))
+
+
+def _json(tool: Any, value: Any) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(shortened(tool.dump_result(value)))
+    except Exception:  # noqa: BLE001 - watching must never change what the framework sees
+        return msgspec.Raw(b"null")

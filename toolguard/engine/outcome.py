@@ -1,0 +1,254 @@
+"""What came of a run: returned, raised, cut off, looked into; each becomes the record that the law admits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from toolguard.core import records as r
+from toolguard.core.call import Attempt
+from toolguard.core.effect import Effect
+from toolguard.core.envelope import shortened
+from toolguard.core.finding import DidNotHappen, Happened, StillUnknown
+from toolguard.core.law import Phase, Ruling
+from toolguard.engine.clock import moment
+from toolguard.errors import Refused, StoreError
+
+if TYPE_CHECKING:
+    from toolguard.engine.execution import Execution
+    from toolguard.engine.journal import Entry
+    from toolguard.engine.live import Live
+
+PROBE_LIMIT = 30.0
+"""Seconds that one question to a probe may take; a probe that does not answer has found nothing (D1)."""
+_NULL = msgspec.Raw(b"null")
+
+
+class Outcomes:
+    """Turns what bodies and probes say into records, for :class:`toolguard.engine.execution.Execution`."""
+
+    def __init__(self, engine: Execution) -> None:
+        self._engine = engine
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def returned(self, live: Live, number: int, value: Any) -> None:
+        """The body returned: the effect happened, or, where it never committed, nobody knows (W6)."""
+        engine, run = self._engine, live.run
+        result, warning = self.dump(live, value)
+        if run.effect.writes and live.tool.spec.commits == "inside" and not live.committed:
+            if engine.admits(r.NeverCommitted(run=run.number, attempt=number)) is Ruling.ADMITTED:
+                engine.ledger.write(r.NeverCommitted(run=run.number, attempt=number, result=result))
+                engine.finish(live)
+                self.look_into(live)
+            return
+        live.value = value
+        await self._happened(live, r.Returned(run=run.number, attempt=number, result=result, warning=warning))
+
+    async def raised(self, live: Live, number: int, error: BaseException) -> None:
+        """The body raised: before the commit nothing happened; while committing nobody knows (L1, W6)."""
+        engine, run = self._engine, live.run
+        live.error = error
+        why = f"{type(error).__name__}: {error}"
+        if live.left and run.phase is Phase.COMMITTING:
+            await self._happened(
+                live, r.Returned(run=run.number, attempt=number, warning=f"raised after the commit: {why}")
+            )
+        elif run.phase is Phase.COMMITTING and not live.window and not self.did_not_happen(live, error):
+            engine.ledger.write(r.Lost(run=run.number, attempt=number, why=why), durable=True)
+            engine.finish(live)
+            self.look_into(live)
+        else:
+            refused = isinstance(error, Refused) or self.did_not_happen(live, error)
+            code = error.code if isinstance(error, Refused) else type(error).__name__
+            text = error.what if isinstance(error, Refused) else str(error)
+            self.fail(live, number, code, text, refused=refused)
+
+    def did_not_happen(self, live: Live, error: BaseException) -> bool:
+        """Whether the error says that nothing happened."""
+        return isinstance(error, (Refused, *live.tool.spec.did_not_happen))
+
+    def newest(self, live: Live) -> bool:
+        """Whether an idempotent write may be repeated: nothing newer has begun, nobody has taken it back (D2)."""
+        state = self._engine.ledger.state
+        return state.newest.get(live.run.intent) == live.run.number and not live.run.concerned
+
+    def fail(self, live: Live, number: int, code: str, why: str, *, refused: bool = False, tell: bool = True) -> None:
+        """It is known that nothing happened."""
+        engine, run = self._engine, live.run
+        record = r.Failed(
+            run=run.number, attempt=max(number, run.attempt), code=code, message=why[:2000], refused=refused
+        )
+        if engine.admits(record) is Ruling.ADMITTED:
+            engine.ledger.write(record, durable=run.effect is Effect.MUTATION and run.phase is Phase.COMMITTING)
+        if tell:
+            engine.finish(live)
+
+    def replan(self, live: Live) -> None:
+        """A retry of a mutation that did not happen is a new occurrence with a new key (D1)."""
+        engine, run = self._engine, live.run
+        new = engine.ledger.next_run()
+        engine.ledger.write(
+            r.Replanned(run=run.number, attempt=max(run.attempt, 1), new=new, occurrence=run.occurrence + 1)
+        )
+        engine.live.pop(run.number, None)
+        live.run = engine.ledger.state.runs[new]
+        live.planned = None
+        engine.live[new] = live
+
+    def cut(self, live: Live) -> None:
+        """The task was cancelled from outside: stopped before the commit, lost after it."""
+        engine, run = self._engine, live.run
+        if run.settled:
+            return
+        if live.window:
+            self.fail(live, max(run.attempt, 1), "stopped_before_effect", live.stop_reason or "cancelled", refused=True)
+        elif run.phase.uncommitted:
+            reason = live.stop_reason or "the body's task was cancelled"
+            engine.ledger.write(r.Stopped(run=run.number, attempt=max(run.attempt, 1), reason=reason))
+            engine.finish(live)
+        else:
+            engine.give_up(live, "the body's task was cancelled")
+
+    def late(self, live: Live, value: Any, error: BaseException | None) -> None:
+        """A thread that was given up has ended after all: evidence still settles (L4)."""
+        if error is None:
+            task = asyncio.ensure_future(self.returned(live, max(live.run.attempt, 1), value))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _happened(self, live: Live, record: r.Returned) -> None:
+        engine, run = self._engine, live.run
+        ruling = engine.admits(record)
+        if ruling is Ruling.CONTRADICTS:
+            engine.ledger.write(
+                r.Contradicted(run=run.number, attempt=record.attempt, result=record.result, source=record.source),
+                durable=True,
+            )
+            engine.on_settled(live)
+            return
+        if ruling is Ruling.EXCLUDED:
+            return
+        writes = run.effect.writes
+        durable = run.effect is Effect.MUTATION and live.tool.spec.durability != "process"
+        entry = engine.ledger.write(record, durable=durable, wait=writes)
+        if writes:
+            await self._recorded(live, entry)
+        engine.finish(live)
+
+    async def _recorded(self, live: Live, entry: Entry) -> None:
+        """Wait for the store; a known outcome is told all the same after the limit, and kept trying (W3, W4)."""
+        engine = self._engine
+        try:
+            async with asyncio.timeout(engine.limits.record):
+                await engine.ledger.journal.fate(entry)
+        except (TimeoutError, StoreError) as error:
+            live.recorded = False
+            engine.unrecorded.add(live.run.number)
+            engine.notice("recording_delayed", str(error) or "the store is slow", run=live.run.number)
+            task = asyncio.create_task(self._keep_recording(live, entry), name="toolguard:recording")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _keep_recording(self, live: Live, entry: Entry) -> None:
+        journal, wait = self._engine.ledger.journal, 0.25
+        while True:
+            try:
+                await journal.fate(entry)
+            except StoreError:
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 10.0)
+                entry = journal.put(entry.append, entry.records, wait=True)
+            else:
+                live.recorded = True
+                self._engine.unrecorded.discard(live.run.number)
+                return
+
+    def dump(self, live: Live, value: Any) -> tuple[msgspec.Raw, str]:
+        """A result as JSON; one that cannot be written is no failure of the effect, only of its telling."""
+        try:
+            raw = live.tool.dump_result(value)
+        except Exception as error:  # noqa: BLE001 - whatever a result's own serialiser raises
+            return _NULL, f"result_not_serialisable: {type(value).__name__}: {error}"[:500]
+        small = shortened(raw)
+        return msgspec.Raw(small), "" if small is raw else f"result_too_large: {len(raw)} bytes"
+
+    def look_into(self, live: Live) -> None:
+        """Ask the tool's probe about a run in doubt, in the background, until it is settled."""
+        if live.tool.prober is None or live.run.phase is not Phase.IN_DOUBT:
+            return
+        task = asyncio.create_task(self._probe(live), name=f"toolguard:probe:{live.run.tool}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _probe(self, live: Live) -> None:
+        engine, run = self._engine, live.run
+        while run.phase is Phase.IN_DOUBT and not engine.ledger.fenced:
+            finding = await self.ask_probe(live)
+            if run.phase is not Phase.IN_DOUBT:
+                return
+            if isinstance(finding, Happened):
+                result, warning = self.dump(live, finding.result)
+                live.value = finding.result
+                await self._happened(
+                    live,
+                    r.Returned(
+                        run=run.number,
+                        attempt=run.attempt,
+                        result=result,
+                        warning=warning,
+                        source="probe",
+                        evidence=finding.evidence,
+                    ),
+                )
+                return
+            if isinstance(finding, DidNotHappen) and self.quarantine_left(live) <= 0:
+                engine.ledger.write(
+                    r.Failed(
+                        run=run.number,
+                        attempt=run.attempt,
+                        code="did_not_happen",
+                        message="a probe found that it did not happen",
+                        source="probe",
+                        evidence=finding.evidence,
+                    ),
+                    durable=True,
+                )
+                engine.finish(live)
+                return
+            wait = finding.ask_again_after if isinstance(finding, StillUnknown) else self.quarantine_left(live)
+            await asyncio.sleep(max(wait, 0.05))
+
+    async def ask_probe(self, live: Live) -> Happened[Any] | DidNotHappen | StillUnknown:
+        """One question; None, an exception or silence mean still unknown (D1)."""
+        run, tool = live.run, live.tool
+        attempt = Attempt(
+            key=run.key,
+            ref=self._engine.ledger.state.run_ref(run),
+            number=run.attempt,
+            progress=run.progress,
+            began_at=moment(run.committed_at or run.began_at),
+        )
+        try:
+            async with asyncio.timeout(PROBE_LIMIT):
+                ask = tool.probing(attempt, live.arguments, live.injected)
+                if ask is None:
+                    return StillUnknown()
+                finding: object = ask()
+                if inspect.isawaitable(finding):
+                    finding = await finding
+        except Exception as error:  # noqa: BLE001 - a probe that raises has found nothing
+            self._engine.notice("probe_failed", f"{type(error).__name__}: {error}", run=run.number)
+            return StillUnknown()
+        if isinstance(finding, (Happened, DidNotHappen, StillUnknown)):
+            return finding
+        return StillUnknown()
+
+    def quarantine_left(self, live: Live) -> float:
+        """Seconds until "did not happen" may be believed: the request may still be on its way (D1)."""
+        run = live.run
+        if live.window or not run.committed_at:
+            return 0.0
+        return run.limit - (self._engine.ledger.clock.wall() - run.committed_at) / 1e9

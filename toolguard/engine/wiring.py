@@ -1,0 +1,116 @@
+"""How the parts of one session are put together, and what has to happen to all of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from toolguard.engine.barge_in import BargeIns
+from toolguard.engine.claims import Claims
+from toolguard.engine.delivery import Delivery
+from toolguard.engine.execution import Execution
+from toolguard.engine.farewell import Farewell
+from toolguard.engine.gate import Gate
+from toolguard.engine.intake import Intake
+from toolguard.engine.judging import Judge
+from toolguard.engine.transfer import Transfer
+from toolguard.engine.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from toolguard.core.policy import Policy
+    from toolguard.core.slots import Run
+    from toolguard.engine.asking import Asker
+    from toolguard.engine.journal import Entry
+    from toolguard.engine.ledger import Ledger
+    from toolguard.engine.limits import Limits
+    from toolguard.engine.port import Port, Traits
+    from toolguard.listen.heard import Listener
+    from toolguard.tools.tool import Tool
+
+
+class Wiring:
+    """The parts of one session."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        limits: Limits,
+        tools: Callable[[str], Tool[Any, Any] | None],
+        policy: Policy | None,
+        listener: Listener,
+        trusted_listener: bool,
+        asker: Asker,
+        port: Port | None,
+        secret: bytes,
+        paused: Callable[[str], str],
+        finish: Callable[[Wiring, Entry, bool], Awaitable[None]],
+    ) -> None:
+        self.ledger = ledger
+        self.limits = limits
+        self.gate = Gate(ledger)
+        self.execution = Execution(ledger, self.gate, limits, lambda run: self.judge.key(run))
+        self.judge = Judge(ledger, self.execution, secret)
+        self.claims = Claims(ledger)
+        self.delivery = Delivery(ledger, self.execution, port, limits)
+        self.farewell = Farewell(self.gate, self.delivery, limits)
+        self.barge_ins = BargeIns(
+            self.execution,
+            self.delivery,
+            Verdicts(self.execution, policy, asker),
+            listener=listener,
+            trusted=trusted_listener,
+            asker=asker,
+            limits=limits,
+        )
+        self.intake = Intake(
+            self.execution, self.delivery, self.judge, self.claims, self.barge_ins, tools=tools, paused=paused
+        )
+        self.intake.on_terminal = self.farewell.expect
+        self.transfer = Transfer(self.execution, self.delivery, self.barge_ins)
+        self.turns: Callable[[str], None] | None = None
+        self._finish = finish
+        self._window: asyncio.TimerHandle | None = None
+
+    @property
+    def traits(self) -> Traits | None:
+        """What the framework can do; None without one."""
+        return self.delivery.port.traits if self.delivery.port is not None else None
+
+    def away(self, runs: list[Run]) -> None:
+        """The caller is gone: the gate stays shut until they are back or the resume window ends."""
+        for run in runs:
+            if run.effect.writes and run.phase.uncommitted:
+                self.gate.hold(run.number, "caller_away")
+        if self._window is None:
+            self._window = asyncio.get_running_loop().call_later(self.limits.resume_window, self._stayed_away)
+
+    def _stayed_away(self) -> None:
+        self._window = None
+        for number in sorted(self.ledger.state.open_runs):
+            if "caller_away" in self.gate.holds(number):
+                self.execution.stop(number, "not done: the caller did not come back")
+
+    def returned(self) -> None:
+        """The caller is back."""
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
+        self.gate.release("caller_away")
+
+    def stop(self) -> None:
+        """Nothing of this session may fire any more."""
+        self.returned()
+        self.delivery.stop_timers()
+        self.farewell.stop()
+        self.barge_ins.forget()
+        for live in list(self.execution.live.values()):
+            self.execution.disarm(live)
+            if live.run.settled and live.task is not None and not live.task.done() and not live.run.effect.writes:
+                live.task.cancel()
+
+    async def finish(self, entry: Entry, *, resumable: bool) -> None:
+        """Wait for the last record, give the session back to the store, tell the guard."""
+        await self._finish(self, entry, resumable)

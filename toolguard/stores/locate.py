@@ -1,0 +1,54 @@
+"""Turns what people write where a store is asked for into a store."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from toolguard.errors import StoreForeign
+from toolguard.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from toolguard.stores.base import Store
+
+_SERVERS = {
+    "redis": "Redis",
+    "rediss": "Redis",
+    "valkey": "Valkey",
+    "valkeys": "Valkey",
+    "postgres": "PostgreSQL",
+    "postgresql": "PostgreSQL",
+}
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def store_from(place: str | os.PathLike[str]) -> Store:
+    """The store that ``place`` names; it is not opened yet.
+
+    Args:
+        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``.
+
+    Raises:
+        StoreForeign: It names a kind of store that this version does not have.
+    """
+    text = os.fspath(place)
+    if isinstance(place, str):
+        if text in {"memory", "memory:"}:
+            return MemoryStore()
+        url = _URL.match(text)
+        if url is not None:
+            scheme = url[1].lower()
+            kind = _SERVERS.get(scheme.partition("+")[0])
+            raise StoreForeign(
+                f"this version of toolguard has no store on {kind} yet"
+                if kind
+                else f"there is no store for addresses that begin with {scheme}://",
+                advice="Name a directory on a local disk, or memory.",
+            )
+        text = text.removeprefix("disk:")
+    if not text:
+        raise StoreForeign("the place of the store is empty", advice="Name a directory on a local disk, or memory.")
+    from toolguard.stores.disk import DiskStore  # noqa: PLC0415 -- a memory store needs neither SQLite nor locks
+
+    return DiskStore(text)

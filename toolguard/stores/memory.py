@@ -1,0 +1,241 @@
+"""A store in this process's memory: for tests and for agents that need nothing to outlive them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from typing import TYPE_CHECKING
+
+from toolguard.core.frame import GENESIS, Frame, FrameError, unpack
+from toolguard.errors import StoreDamaged, StoreError, StoreUnavailable
+from toolguard.stores.base import Append, Mark, Receipt, SessionRow
+from toolguard.stores.place import Head, judge, not_owner, other_tenant, place, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class _Shelf:
+    """What the handles on one memory store share."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []  # sorted
+        self.rows: dict[str, SessionRow] = {}
+        self.journals: dict[str, list[bytes]] = {}
+        self.log: list[tuple[str, int]] = []  # store position - 1 -> (session, seq)
+        self.claims: dict[str, tuple[int, bytes]] = {}
+        self.marks: dict[tuple[str, int], Mark] = {}
+        self.notes: dict[str, bytes] = {}
+        self.live: set[str] = set()
+
+
+class MemoryStore:
+    """Journals kept in memory, by the same rules as every other store.
+
+    Closing ends the lease and keeps the content, so the same object can be opened again, as after a restart.
+
+    Args:
+        chain_key: Key of the sessions' hash chains (HMAC-SHA-256); None chains with plain SHA-256.
+    """
+
+    threaded: bool = False
+
+    def __init__(self, *, chain_key: bytes | None = None) -> None:
+        self.name = "memory"
+        self._key = chain_key
+        self._shelf = _Shelf()
+        self._process = ""
+
+    def twin(self) -> MemoryStore:
+        """Another handle on the same content, as another process has on a shared directory."""
+        other = MemoryStore(chain_key=self._key)
+        other._shelf = self._shelf
+        return other
+
+    def open(self, process: str) -> None:
+        """Open on behalf of ``process`` (a unique token); its lease begins.
+
+        Raises:
+            StoreError: The store is open already.
+        """
+        if self._process:
+            raise StoreError(f"the store is open already, for {self._process}", advice="Close it first.")
+        self._process = process
+        self._shelf.live.add(process)
+
+    def close(self) -> None:
+        """End the lease; the content stays."""
+        self._shelf.live.discard(self._process)
+        self._process = ""
+
+    def idle(self) -> None:
+        """Nothing waits to be done when no batch is waiting."""
+
+    def commit(self, batch: Sequence[Append]) -> list[Receipt | StoreError]:
+        """Store a batch; an append that is fenced or loses a claim is refused alone, in its place of the answer.
+
+        Raises:
+            StoreUnavailable: The store is not open.
+        """
+        self._opened()
+        answers: list[Receipt | StoreError] = []
+        for append in batch:
+            try:
+                answers.append(self._append(append))
+            except StoreError as refusal:
+                answers.append(refusal)
+        return answers
+
+    def enter(self, session: str, tenant: str, *, at: int) -> SessionRow:
+        """Take a session over: its epoch grows by one. ``at`` is wall time in nanoseconds.
+
+        Raises:
+            Fenced: The session belongs to another tenant.
+            StoreError: A text cannot be stored.
+        """
+        shelf = self._opened()
+        storable(session, tenant)
+        row = shelf.rows.get(session)
+        if row is None:
+            row = self._begin(session, tenant, at)
+        elif row.tenant and row.tenant != tenant:
+            raise other_tenant(session)
+        row = row._replace(
+            tenant=tenant, epoch=row.epoch + 1, owner=self._process, state="open", last_at=max(row.last_at, at)
+        )
+        shelf.rows[session] = row
+        return row
+
+    def leave(self, session: str, state: str) -> None:
+        """Record that the session is ``closed`` or ``open`` without an owner; an unknown session is left alone.
+
+        Raises:
+            Fenced: Another process owns the session by now.
+        """
+        shelf = self._opened()
+        row = shelf.rows.get(session)
+        if row is None:
+            return
+        if row.owner not in {"", self._process}:
+            raise not_owner(session, row.owner)
+        shelf.rows[session] = row._replace(owner="", state=state)
+
+    def session(self, session: str) -> SessionRow | None:
+        """One session's row."""
+        return self._opened().rows.get(session)
+
+    def sessions(
+        self, *, tenant: str | None = None, state: str | None = None, after: str = "", limit: int = 500
+    ) -> list[SessionRow]:
+        """Rows of sessions in order of their ids, starting behind ``after``."""
+        shelf = self._opened()
+        found: list[SessionRow] = []
+        for index in range(bisect_right(shelf.names, after), len(shelf.names)):
+            if len(found) >= limit:
+                break
+            row = shelf.rows[shelf.names[index]]
+            if tenant in {None, row.tenant} and state in {None, row.state}:
+                found.append(row)
+        return found
+
+    def read(self, session: str, *, after: int = 0, limit: int = 512) -> list[Frame]:
+        """Records of one session behind sequence number ``after``, in order.
+
+        Raises:
+            StoreDamaged: A record is not what was written.
+        """
+        return [self._frame(session, seq, stored) for seq, stored in self.raw(session, after=after, limit=limit)]
+
+    def raw(self, session: str, *, after: int = 0, limit: int = 512) -> list[tuple[int, bytes]]:
+        """The same, as (sequence number of the row, stored bytes), for verification."""
+        rows = self._opened().journals.get(session, [])
+        start = max(after, 0)
+        return list(enumerate(rows[start : start + max(limit, 0)], start + 1))
+
+    def tail(self, *, after: int, limit: int = 512) -> list[tuple[int, str, Frame]]:
+        """Records of all sessions behind store position ``after``, oldest first.
+
+        Raises:
+            StoreDamaged: A record is not what was written.
+        """
+        shelf = self._opened()
+        start = max(after, 0)
+        return [
+            (position, session, self._frame(session, seq, shelf.journals[session][seq - 1]))
+            for position, (session, seq) in enumerate(shelf.log[start : start + max(limit, 0)], start + 1)
+        ]
+
+    def position(self) -> int:
+        """The newest store position."""
+        return len(self._opened().log)
+
+    def claim(self, key: str) -> tuple[int, bytes] | None:
+        """A claim's version and value."""
+        return self._opened().claims.get(key)
+
+    def open_calls(
+        self, *, tenant: str | None = None, phase: str | None = None, session: str | None = None, limit: int = 500
+    ) -> list[Mark]:
+        """Rows of the index of open and in-doubt calls, oldest first."""
+        found = [
+            mark
+            for mark in self._opened().marks.values()
+            if tenant in {None, mark.tenant} and phase in {None, mark.phase} and session in {None, mark.session}
+        ]
+        return sorted(found, key=lambda mark: (mark.at, mark.session, mark.call))[: max(limit, 0)]
+
+    def alive(self, process: str) -> bool:
+        """Whether the process has the store open."""
+        return process in self._opened().live
+
+    def note(self, key: str, value: bytes | None) -> None:
+        """Set (or with None remove) a small store-wide setting."""
+        notes = self._opened().notes
+        if value is None:
+            notes.pop(key, None)
+        else:
+            notes[key] = value
+
+    def notes(self, prefix: str = "") -> dict[str, bytes]:
+        """Store-wide settings whose key starts with ``prefix``, in order of their keys."""
+        return {key: value for key, value in sorted(self._opened().notes.items()) if key.startswith(prefix)}
+
+    def _opened(self) -> _Shelf:
+        if not self._process:
+            raise StoreUnavailable("the memory store is not open", advice="Call open() before using it.")
+        return self._shelf
+
+    def _begin(self, session: str, tenant: str, at: int) -> SessionRow:
+        row = SessionRow(session, tenant, 0, "", "open", 0, GENESIS, at, at)
+        insort(self._shelf.names, session)
+        self._shelf.rows[session] = row
+        self._shelf.journals[session] = []
+        return row
+
+    def _append(self, append: Append) -> Receipt:
+        shelf = self._shelf
+        session = append.session
+        row = shelf.rows.get(session)
+        head = Head() if row is None else Head(0, row.epoch, row.seq, row.chain, row.last_at)
+        judge(append, head, lambda key: shelf.claims.get(key, (0, b""))[0])
+        stored, chain = place(append, head, self._key)
+        at = append.drafts[-1].at if append.drafts else 0
+        if row is None:
+            row = self._begin(session, append.marks[0].tenant if append.marks else "", at)
+        for swap in append.swaps:
+            shelf.claims[swap.key] = (swap.expects + 1, swap.value)
+        for mark in append.marks:
+            if mark.phase:
+                shelf.marks[mark.session, mark.call] = mark
+            else:
+                shelf.marks.pop((mark.session, mark.call), None)
+        shelf.journals[session].extend(stored)
+        shelf.log.extend((session, head.seq + step) for step in range(1, len(stored) + 1))
+        shelf.rows[session] = row._replace(seq=head.seq + len(stored), chain=chain, last_at=max(row.last_at, at))
+        return Receipt(head.seq + 1, head.epoch)
+
+    @staticmethod
+    def _frame(session: str, seq: int, stored: bytes) -> Frame:
+        try:
+            return unpack(stored)
+        except FrameError as error:
+            raise StoreDamaged(f"record {seq} cannot be read: {error}", ref=session) from error
