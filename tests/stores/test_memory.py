@@ -1,5 +1,7 @@
 """The memory store keeps every rule of the contract."""
 
+from typing import Any
+
 import pytest
 from contract import StoreContract, append
 
@@ -11,14 +13,14 @@ from toolguard.stores.memory import MemoryStore
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
-    def handles(self):
+    def handles(self) -> Any:
         return MemoryStore().twin
 
-    def test_it_may_be_called_on_the_loop(self, store):
+    def test_it_may_be_called_on_the_loop(self, store: Any) -> None:
         assert store.threaded is False
         assert store.name == "memory"
 
-    def test_it_chains_with_its_key(self):
+    def test_it_chains_with_its_key(self) -> None:
         store = MemoryStore(chain_key=b"secret")
         store.open("p")
         store.commit([append("conv-1", None, b"a", b"b")])
@@ -27,7 +29,7 @@ class TestMemoryStore(StoreContract):
         assert not verify(rows).ok
         assert unpack(rows[0][1]).payload == b"a"
 
-    def test_a_changed_record_is_not_read(self, store):
+    def test_a_changed_record_is_not_read(self, store: Any) -> None:
         store.commit([append("conv-1", None, b"a", b"b")])
         store._shelf.journals["conv-1"][1] = b"nonsense"
         with pytest.raises(StoreDamaged) as caught:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import selectors
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,32 +9,7 @@ import websockets
 from openai import AsyncOpenAI
 
 from toolguard.testing.realtime import Call, RealtimeServer, Reply, ScriptError
-
-
-class Skipping(selectors.DefaultSelector):
-    """Looks at the sockets, and moves the clock on where nothing has come."""
-
-    skipped = 0.0
-
-    def select(self, timeout=None):
-        ready = super().select(0) or super().select(min(timeout or 0.002, 0.002))
-        if not ready and timeout:
-            self.skipped += timeout
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self):
-        self.selector = Skipping()
-        super().__init__(self.selector)
-
-    def time(self):
-        return self.selector.skipped
-
-
-def in_virtual_time(test):
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(test())
+from toolguard.testing.virtual import run_virtual
 
 
 def connect(server, **options):
@@ -99,7 +73,7 @@ def test_delayed_confirmations_come_late_on_the_loops_clock():
             added = await line.wait_sent("conversation.item.added", within=10)
             assert added.at - created.at == pytest.approx(7)
 
-    in_virtual_time(play)
+    run_virtual(play())
 
 
 async def test_an_ignored_frame_has_no_effect_and_may_be_sent_again():
@@ -165,7 +139,7 @@ def test_a_session_ends_with_1001_at_its_limit_and_what_was_sent_arrives_before(
             )
             await line.closed()
 
-    in_virtual_time(play)
+    run_virtual(play())
 
 
 async def test_a_frame_cut_short_reaches_the_client_as_it_is():
@@ -261,7 +235,7 @@ def test_a_long_reply_takes_its_time_on_a_virtual_loop_only():
             assert "once upon a time".startswith(said)
             assert 4 <= len(said) <= 6
 
-    in_virtual_time(play)
+    run_virtual(play())
 
 
 def test_the_clients_sdk_has_no_closing_of_its_own_that_needs_a_real_clock():
@@ -276,7 +250,7 @@ def test_the_clients_sdk_has_no_closing_of_its_own_that_needs_a_real_clock():
             assert [line.number for line in server.lines] == list(range(1, 11))
             assert asyncio.get_running_loop().time() < 60
 
-    in_virtual_time(play)
+    run_virtual(play())
 
 
 def test_the_servers_own_clock_can_be_given():
@@ -301,7 +275,7 @@ def test_unscripted_the_model_says_ok_for_a_while_and_is_active_meanwhile():
             assert [frame.type for frame in line.sent].count("response.output_audio.delta") == 3
             assert line.sent[-1].at - created.at == pytest.approx(0.3)
 
-    in_virtual_time(play)
+    run_virtual(play())
 
 
 def test_an_interrupted_reply_says_nothing_more():
@@ -315,7 +289,7 @@ def test_an_interrupted_reply_says_nothing_more():
             assert len(line.sent) == said
             assert line.sent[-1].type == "response.done"
 
-    in_virtual_time(play)
+    run_virtual(play())
 
 
 async def test_what_was_flushed_before_a_drop_arrives():

@@ -6,13 +6,12 @@ import enum
 import json
 import unicodedata
 import uuid
-from collections import namedtuple
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -41,6 +40,11 @@ class Size(enum.IntEnum):
 class Point:
     x: int
     y: float
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
 
 
 class Model(BaseModel):
@@ -78,7 +82,7 @@ class Struct(msgspec.Struct):
         (Struct(1, 2.0), {"x": 1, "y": 2}),
         (Model(name="A"), {"name": "a", "size": 1}),
         (Model.model_validate({"name": "A", "other": 2}), {"name": "a", "size": 1, "other": 2}),
-        (namedtuple("Pair", "a b")(1, 2), [1, 2]),
+        (Pair(1, 2), [1, 2]),
         (date(2026, 1, 2), "2026-01-02"),
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "2026-01-02T03:04:05Z"),
         (time(3, 4), "03:04:00"),
@@ -185,7 +189,7 @@ def test_exact_keeps_content_apart() -> None:
     assert canonical("é", exact=True) == canonical("e\u0301", exact=True)
 
 
-@pytest.mark.parametrize("text", ["ΐ", "\u0345\u0301", "ᾳ\u0345", "Ꭰ", "ꭰ", "İ", "ß", "ﬃ", "\ud800"])
+@pytest.mark.parametrize("text", ["ΐ", "\u0345\u0301", "ᾳ\u0345", "\u13a0", "\uab70", "İ", "ß", "ﬃ", "\ud800"])
 def test_s6_odd_letters_fold_once_and_for_all(text: Any) -> None:
     folded = json.loads(canonical(text))
     assert json.loads(canonical(folded)) == folded
@@ -193,7 +197,7 @@ def test_s6_odd_letters_fold_once_and_for_all(text: Any) -> None:
 
 def test_unknown_types_name_the_type_and_not_the_value() -> None:
     class Odd:
-        def __repr__(self):
+        def __repr__(self) -> str:
             return "secret"
 
     with pytest.raises(TypeError, match="Odd") as caught:

@@ -1,5 +1,5 @@
 # pyright: strict
-# ruff: noqa: TC001, TC003 - tools resolve their annotations at run time
+# ruff: noqa: TC003 - tools resolve their annotations at run time
 """Uses of tools that every type checker has to accept; never run."""
 
 from __future__ import annotations
@@ -10,17 +10,35 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from toolguard.core.call import Attempt, ToolCall
-from toolguard.core.decision import Decision
-from toolguard.core.effect import Effect
-from toolguard.core.finding import DidNotHappen, Finding, Happened, StillUnknown
-from toolguard.core.interrupt import BargeIn, Interrupt
-from toolguard.tools.declare import from_mcp_annotations, idempotent_write, mutation, read, wrap
-from toolguard.tools.inject import Injected
-from toolguard.tools.inside import checkpoint, committing, current_call, step
-from toolguard.tools.invocation import Invocation
-from toolguard.tools.spec import Approval, Retry
-from toolguard.tools.tool import Tool
+from toolguard import (
+    Approval,
+    Attempt,
+    BargeIn,
+    Decision,
+    DidNotHappen,
+    Effect,
+    Finding,
+    Guard,
+    Happened,
+    Injected,
+    Interrupt,
+    Invocation,
+    StillUnknown,
+    Tool,
+    ToolCall,
+    by_effect,
+    checkpoint,
+    committing,
+    current_call,
+    first_of,
+    idempotent_write,
+    mutation,
+    read,
+    step,
+    wrap,
+)
+from toolguard.tools.declare import from_mcp_annotations
+from toolguard.tools.spec import Retry
 
 
 class Slot(BaseModel):
@@ -133,6 +151,11 @@ async def plain(x: int) -> str:
 mine = wrap(plain, effect="read", fresh_for=5)
 theirs = wrap(plain, effect=Effect.MUTATION, identity="x")
 raw = wrap({"name": "raw", "parameters": {}}, print, effect=from_mcp_annotations(None), identity=())
+
+
+guard = Guard(
+    "journal", tools=[find_slots, note_allergy, book, charge, raw], policy=first_of(charges_wait, by_effect())
+)
 
 
 async def use() -> None:

@@ -1,18 +1,28 @@
 # pyright: strict
-# ruff: noqa: TC001 - tools resolve their annotations at run time
+
 """Uses of tools that every type checker has to refuse; never run. A block begins at ``wrong:`` and ends at ``end``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from toolguard.core.call import Attempt, ToolCall
-from toolguard.core.decision import Decision
-from toolguard.core.finding import DidNotHappen, Finding, Happened, StillUnknown
-from toolguard.core.interrupt import Interrupt
-from toolguard.tools.declare import idempotent_write, mutation, read
-from toolguard.tools.inside import committing, step
-from toolguard.tools.invocation import Invocation
+from toolguard import (
+    Attempt,
+    Decision,
+    DidNotHappen,
+    Finding,
+    Guard,
+    Happened,
+    Interrupt,
+    Invocation,
+    StillUnknown,
+    ToolCall,
+    committing,
+    idempotent_write,
+    mutation,
+    read,
+    step,
+)
 
 
 @mutation(identity=("slot_id", "patient_id"), commits="inside")
@@ -135,6 +145,11 @@ async def governed(a: str) -> None:
     print(a)
 
 
+# end
+
+
+# wrong: not a policy of a guard
+Guard("journal", tools=[book], policy=words)
 # end
 
 

@@ -53,7 +53,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("ascii", "backslashreplace")).hexdigest()[:KEY_LENGTH]
 
 
-def intent_key(  # noqa: PLR0917 - the parts in the order in which they nest
+def intent_key(
     secret: bytes, tenant: str, scope: str, scope_value: str, tool: str, identity: str, *, version: str = ""
 ) -> str:
     """Name an intent by a keyed hash, so that a stored key tells nothing about the arguments (S6).

@@ -16,7 +16,7 @@ from toolguard.listen.heard import Heard, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from toolguard.core.interrupt import Interrupt
+    from toolguard.core.interrupt import Interrupt, Kind
     from toolguard.core.slots import Run
     from toolguard.engine.asking import Asker
     from toolguard.engine.delivery import Delivery
@@ -73,7 +73,8 @@ class BargeIns:
         self._open: dict[str, _Onset] = {}
         self._count = 0
         self._thinking: set[asyncio.Task[None]] = set()
-        self.on_turn: Callable[[str], None] = lambda _kind: None
+        self.watching = False
+        self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
 
     # -- what the adapter reports -------------------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class BargeIns:
         if verdict.kind not in {"noise", "backchannel"}:
             self._delivery.caller_went_on(state.heard)
         self._settle(interrupt, onset)
-        self.on_turn(verdict.kind)
+        self.on_turn(verdict.kind, onset)
 
     def _concerned(self, verdict: Verdict) -> frozenset[str]:
         """A correction that names no call and finds no uncommitted write is about the newest write (G4)."""
@@ -258,9 +259,16 @@ class BargeIns:
         filed = self._filed(interrupt, decided)
         self._ledger.write(
             r.Interrupted(
-                id=name, interrupt=interrupt, policy=self._verdicts.name, decisions=tuple(decided), filed=filed
+                id=name,
+                interrupt=interrupt,
+                policy=self._verdicts.name,
+                decisions=tuple(decided),
+                filed=filed,
+                would=self.watching,
             )
         )
+        if self.watching:
+            return decided
         for one in decided:
             self._act(one, name, onset)
         return decided
@@ -315,10 +323,11 @@ class BargeIns:
             return
         port = self._delivery.port
         deaf = port is not None and not port.traits.transcribes
-        kind = "unknown" if open_.words or deaf else "noise"
+        kind: Kind = "unknown" if open_.words or deaf else "noise"
         self._settle(
             BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=0.0, onset=onset), onset
         )
+        self.on_turn(kind, onset)
 
     def _too_long(self, onset: str) -> None:
         """The caller speaks on and on: what waits at the gate for it is not done (G3)."""

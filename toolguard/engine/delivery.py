@@ -130,6 +130,8 @@ class Delivery:
         item = item_id(state.session, slot.context, slot.number, "out")
         run = slot.run if not answer.interim and answer.form in {"result", "replayed"} else 0
         self._ledger.write(r.Sent(item=item, context=state.context, calls=(slot.number,), run=run, form=answer.form))
+        if answer.form == "withdrawn":
+            return
         reply = answer.reply and slot.batch not in self._silent_batches
         port.place(Parcel(item, answer.text, (slot.number,), slot.call_id, slot.item, form=answer.form, reply=reply))
         self._sent_since.add(slot.number)

@@ -149,14 +149,15 @@ class Intake:
         slot = self._ledger.state.slots[number]
         return slot, self._execution.live.get(slot.run)
 
-    def broken(self, arrival: Arrival) -> int:
+    def broken(self, arrival: Arrival, *, kept: bool) -> int:
         """A call that was never complete: the slot closes ``incomplete`` and nothing runs (O10)."""
         state = self._ledger.state
         known = state.by_call_id.get((state.context, arrival.call_id))
         if known is not None:
             return known
         arrival = arrival._replace(number=self._ledger.next_call())
-        self._answer(arrival, self._tools(arrival.name), None, "incomplete", reply=False)
+        form: r.Form = "incomplete" if kept else "withdrawn"
+        self._answer(arrival, self._tools(arrival.name), None, "incomplete", reply=False, form=form)
         return arrival.number
 
     def supersede(self, slots: list[Slot]) -> None:
@@ -370,9 +371,10 @@ class Intake:
         why: str = "",
         intent: str = "",
         reply: bool = True,
+        form: r.Form | None = None,
     ) -> None:
         """Open a slot and answer it at once: nothing runs."""
-        form = _FORMS[verdict]
+        form = form or _FORMS[verdict]
         text = envelope(form, ref=self._ledger.state.ref(arrival.number), tool=arrival.name, why=why)
         called = self._called(arrival, tool, arguments, verdict, intent=intent)
         terminal = tool is not None and tool.spec.terminal

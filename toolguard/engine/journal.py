@@ -150,7 +150,11 @@ class Journal:
         if entry.future is None:
             await self.ask(lambda _store: None)
             return await self.fate(entry)
-        return await asyncio.shield(entry.future)
+        self.busy += 1
+        try:
+            return await asyncio.shield(entry.future)
+        finally:
+            self.busy -= 1
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """Ask the store something, on its own thread, in order with the appends."""

@@ -16,11 +16,16 @@ from toolguard.engine.session import Session
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from toolguard.engine.wiring import Wiring
     from toolguard.tools.arguments import Arguments
 
 
 class Watch(Session):
     """A session that only watches: no gate, refusal, join, wait, retry or resume; records are never awaited."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        super().__init__(wiring)
+        wiring.barge_ins.watching = True
 
     async def take(self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run the plain function in the caller's own task, and keep the books beside it."""

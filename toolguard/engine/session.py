@@ -23,7 +23,7 @@ from toolguard.errors import (
 from toolguard.tools.ambient import BENCH, DESK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.core.slots import Slot
@@ -58,7 +58,9 @@ class Session:
         wiring.execution.take_child = self._child
         wiring.execution.on_settled = self._settled
         wiring.execution.on_overdue = lambda live: wiring.delivery.overdue(live.run.calls)
-        wiring.barge_ins.on_turn = self._turn
+        wiring.barge_ins.on_turn = lambda kind, onset: self.on_turn(kind, onset)
+        self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
+        """Called when a turn of the caller has settled, with its kind and onset; an adapter may set it."""
 
     @property
     def state(self) -> State:
@@ -200,10 +202,13 @@ class Session:
             batch = self._batches.setdefault(generation, len(self._batches) + 1)
         return self._w.intake.receive(Arrival(call_id, name, generation, batch, index, item), arguments, injected or {})
 
-    def incomplete(self, call_id: str, name: str, *, generation: str = "", item: str = "") -> int:
-        """A call broke off before it was complete: its slot closes, nothing runs, nothing is repaired (O10)."""
+    def incomplete(self, call_id: str, name: str, *, generation: str = "", item: str = "", kept: bool = True) -> int:
+        """A call broke off before it was complete: its slot closes, nothing runs, nothing is repaired (O10).
+
+        Its output is sent only where the provider has kept the item.
+        """
         batch = self._batches.setdefault(generation, len(self._batches) + 1) if generation else 0
-        return self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item))
+        return self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept)
 
     def cancelled(self, call_id: str) -> None:
         """The framework says that a call is cancelled: an observation (L2)."""
@@ -274,6 +279,15 @@ class Session:
         if item in self.state.items:
             self._w.ledger.write(r.Delivered(items=(item,)))
 
+    @property
+    def responding(self) -> str:
+        """The model's response in progress, empty for none."""
+        return self._w.delivery.floor.active
+
+    def reply_coming(self) -> None:
+        """The application has asked for a reply itself."""
+        self._w.delivery.floor.asked = True
+
     def reply_refused(self, why: str) -> None:
         """The provider refused a reply; it is asked for again when the line is free (O5)."""
         self.noticed("reply_refused", why)
@@ -304,10 +318,6 @@ class Session:
         self._w.delivery.pump()
 
     # -- within -------------------------------------------------------------------------------------------------
-
-    def _turn(self, kind: str) -> None:
-        if kind not in {"noise", "backchannel"} and self._w.turns is not None:
-            self._w.turns(kind)
 
     def _settled(self, live: Live) -> None:
         self._w.claims.settle(live.run)

@@ -70,7 +70,6 @@ class Wiring:
         )
         self.intake.on_terminal = self.farewell.expect
         self.transfer = Transfer(self.execution, self.delivery, self.barge_ins)
-        self.turns: Callable[[str], None] | None = None
         self._finish = finish
         self._window: asyncio.TimerHandle | None = None
 

@@ -25,7 +25,8 @@ GERMAN = Language(
         "lass mich überlegen,"
         "lassen sie mich überlegen,ich muss kurz nachsehen,noch nicht,eine minute,moment moment",
         "stop": "stopp,stop,halt,anhalten,aufhören,hören sie auf,hör auf,halt stopp",
-        "cancel": "abbrechen,storniere,stornieren,stornieren sie,stornieren sie das,brechen sie ab,brechen sie das ab,brich ab,"
+        "cancel": "abbrechen,storniere,stornieren,stornieren sie,stornieren sie das,brechen sie ab,"
+        "brechen sie das ab,brich ab,"
         "brich das ab,"
         "vergiss es,vergessen sie es,vergessen sie das,lassen sie es,lassen sie das,lass es,lass das,egal,"
         "doch nicht,"

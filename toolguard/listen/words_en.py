@@ -31,7 +31,8 @@ ENGLISH = Language(
         "give me a sec,let me think,let me check,let me see,bear with me,hold it,wait a minute,wait a second,"
         "wait a moment,wait wait,not yet,hold off,two minutes,two seconds,a couple of minutes",
         "stop": "stop,halt,stop it,stop that,stop there,stop stop",
-        "cancel": "cancel,cancel that,cancel it,cancel this,never mind,nevermind,forget it,forget that,forget about it,forget about,scrap that,"
+        "cancel": "cancel,cancel that,cancel it,cancel this,never mind,nevermind,forget it,"
+        "forget that,forget about it,forget about,scrap that,"
         "scrap it,abort,"
         "don t do that,don t do it,do not do that,do not do it,don t bother,call it off,leave it,undo that,"
         "undo it,"

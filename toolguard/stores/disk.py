@@ -17,7 +17,7 @@ from toolguard.stores.base import Append, Mark, Receipt, SessionRow
 from toolguard.stores.disk_batch import NEWEST, insert_session
 from toolguard.stores.disk_check import set_aside
 from toolguard.stores.disk_link import Link
-from toolguard.stores.disk_lock import holds_lease
+from toolguard.stores.disk_lock import holds_lease, shared
 from toolguard.stores.disk_schema import check_directory, explain
 from toolguard.stores.mounts import network_filesystem
 from toolguard.stores.place import not_owner, other_tenant, storable
@@ -62,9 +62,9 @@ class DiskStore:
             raise StoreError(f"the store is open already, for {self._link.process}", advice="Close it first.")
         storable(process)
         self._prepare()
-        if sqlite3.sqlite_version_info < (3, 51, 3):
-            logger.debug("toolguard: SQLite {} needs the directory's lock between processes", sqlite3.sqlite_version)
         self._link = Link(self.path, process, self._key, readonly=self._readonly)
+        if sqlite3.sqlite_version_info < (3, 51, 3) and shared(self.path / "owners"):
+            logger.debug("toolguard: several processes share {}; its lock keeps SQLite safe", self.path)
 
     def close(self) -> None:
         """Release everything; the process's lease ends."""
@@ -271,9 +271,9 @@ class DiskStore:
                     f"{self.path} lies on a network file system ({kind}), which cannot carry a shared journal",
                     advice="Use a directory on a local disk, or a server store for several machines.",
                 )
+            check_directory(self.path)
             if not self._readonly:
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            check_directory(self.path)
         except OSError as error:
             raise explain(error, self.path) from error
 

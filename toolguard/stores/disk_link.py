@@ -281,9 +281,9 @@ class Link:
 
     def _checkpoint(self, mode: str) -> None:
         if self._conn is not None:
-            emptied = checkpoint(self._conn, mode)
+            moved = checkpoint(self._conn, mode)
             # A reader may hold the log: try again once it has grown as much again, not at every look.
-            self._limit = BUSY if emptied else self._used() + BUSY
+            self._limit = BUSY if moved else self._used() + BUSY
 
     def _leave_no_trace(self) -> None:
         with suppress(OSError):

@@ -151,6 +151,11 @@ def holds_lease(directory: Path, process: str) -> bool:
     return _held(_lease_file(directory, process), sweep=False)
 
 
+def shared(directory: Path) -> bool:
+    """Whether more than one process has left a lease file here, be they alive or not."""
+    return sum(1 for _ in directory.glob("*.lock")) > 1
+
+
 def sweep(directory: Path) -> None:
     """Take away the lock files of processes that died without closing."""
     for path in directory.glob("*.lock"):

@@ -99,8 +99,9 @@ def local_names(function: Callable[..., Any]) -> dict[str, Any]:
     words = set(_WORD.findall(written)) if frame is not None and frame.f_code.co_name != "<module>" else set[str]()
     found: dict[str, Any] = {}
     while words and frame is not None and frame.f_code.co_name != "<module>":
-        for word in words & frame.f_locals.keys():
-            found.setdefault(word, frame.f_locals[word])
+        held = frame.f_locals
+        for word in words.intersection(held):
+            found.setdefault(word, held[word])
         if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function: what lies further back is its caller
             break
         frame = frame.f_back

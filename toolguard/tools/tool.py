@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 else:
     from wrapt import ObjectProxy as _Proxy
 
+__all__ = ["Invocation", "Tool"]
+
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")

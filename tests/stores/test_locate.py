@@ -1,0 +1,48 @@
+"""What people write where a store is asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolguard.errors import StoreForeign
+from toolguard.stores.disk import DiskStore
+from toolguard.stores.locate import store_from
+from toolguard.stores.memory import MemoryStore
+
+
+@pytest.mark.parametrize("place", ["memory", "memory:"])
+def test_memory(place: Any) -> None:
+    assert isinstance(store_from(place), MemoryStore)
+
+
+def test_a_directory_plain_or_named(tmp_path: Path) -> None:
+    for place in (str(tmp_path / "j"), f"disk:{tmp_path}/j", tmp_path / "j"):
+        store = store_from(place)
+        assert isinstance(store, DiskStore)
+        assert store.path == tmp_path / "j"
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("redis://localhost", "Redis"),
+        ("rediss://localhost", "Redis"),
+        ("valkey://localhost", "Valkey"),
+        ("postgresql://localhost/db", "PostgreSQL"),
+        ("postgresql+asyncpg://localhost/db", "PostgreSQL"),
+        ("s3://bucket", "s3://"),
+    ],
+)
+def test_servers_are_refused_and_say_so(place: Any, kind: Any) -> None:
+    with pytest.raises(StoreForeign, match=kind) as caught:
+        store_from(place)
+    assert caught.value.code == "store_foreign"
+    assert "directory" in caught.value.advice
+
+
+@pytest.mark.parametrize("place", ["", "disk:"])
+def test_an_empty_place_is_refused(place: Any) -> None:
+    with pytest.raises(StoreForeign, match="empty"):
+        store_from(place)

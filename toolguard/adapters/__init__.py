@@ -1,0 +1,1 @@
+"""One translation for each framework, on the engine's small port."""
