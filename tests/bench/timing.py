@@ -177,3 +177,21 @@ async def ticking(every: float) -> AsyncGenerator[Lag]:
         await asyncio.sleep(every)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def many(work: Callable[[int, int], Awaitable[Any]], sessions: int, calls: int) -> Figures:
+    """Await ``work(session, call)`` back to back in every session, all sessions at once."""
+    taken: list[int] = []
+    clock = time.perf_counter_ns
+
+    async def one(session: int) -> None:
+        for call in range(calls):
+            start = clock()
+            await work(session, call)
+            taken.append(clock() - start)
+
+    cpu, began = time.thread_time_ns(), clock()
+    await asyncio.gather(*(one(session) for session in range(sessions)))
+    seconds = (clock() - began) / 1e9
+    cpu = time.thread_time_ns() - cpu
+    return {**spread(taken), "rate": len(taken) / seconds, "cpu": cpu / len(taken) / 1e3}

@@ -82,8 +82,10 @@ class TestFiles:
     def test_a_directory_that_holds_nothing_but_what_a_mount_brings_is_taken(self, tmp_path: Path) -> None:
         (tmp_path / "lost+found").mkdir()
         (tmp_path / ".keep").touch()
+        tmp_path.chmod(0o755)
         store: Any = DiskStore(tmp_path)
         store.open("p")
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
         store.close()
 
     def test_a_file_in_the_directorys_place_is_refused(self, tmp_path: Path) -> None:

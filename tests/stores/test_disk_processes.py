@@ -1,5 +1,6 @@
 """Several processes share a directory: locks, leases, forks and SIGKILL."""
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -214,6 +215,7 @@ def test_asking_whether_somebody_lives_does_not_make_them_live(tmp_path: Path) -
     lease.forget()
     assert not holds_lease(tmp_path, "a/../b")
     asking = os.open(next(tmp_path.iterdir()), os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)  # somebody else asks at the same moment
     assert not holds_lease(tmp_path, "a/../b")
     os.close(asking)
 
@@ -225,6 +227,25 @@ def test_sweeping_takes_the_dead_and_leaves_the_living(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["living.lock"]
     living.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_file_swept_away_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[Path] = []
+
+    def flock(fd: int, how: int) -> None:
+        if not swept:
+            swept.extend(tmp_path.iterdir())
+            swept[0].unlink()
+        real(fd, how)
+
+    real = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", flock)
+    lease = Lease(tmp_path, "p1")
+    assert swept
+    assert holds_lease(tmp_path, "p1")
+    lease.close()
 
 
 def test_rows_of_gone_processes_do_not_pile_up(home: Path) -> None:

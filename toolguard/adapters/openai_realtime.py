@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ from toolguard.adapters.playback import Playback
 from toolguard.adapters.realtime_port import RealtimePort
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
@@ -45,7 +46,7 @@ async def protect(
     tools: Sequence[Tool[..., Any]] | None = None,
     turns: Turns = "while_calls_run",
     played_ms: Callable[[str], float] | None = None,
-) -> AsyncIterator[Session]:
+) -> AsyncGenerator[Session]:
     """Guard the tool calls of a Realtime connection.
 
     The application goes on reading the connection (``async for event in connection``); it no longer dispatches
@@ -71,7 +72,7 @@ async def protect(
         id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=None if watching else port
     ) as session:
         port.session = session
-        ears = RealtimeEvents(session, port, Playback(lambda *heard: ears.finished(*heard), played_ms), watching)
+        ears = RealtimeEvents(session, port, played_ms, watching=watching)
         connection.recv = _hooked_recv(plain_recv, ears)
         connection.send = _hooked_send(plain_send, ears)
         try:
@@ -104,7 +105,7 @@ def _hooked_recv(plain: Callable[[], Any], ears: RealtimeEvents) -> Callable[[],
 
 def _hooked_send(plain: Callable[[Any], Any], ears: RealtimeEvents) -> Callable[[Any], Any]:
     async def send(event: Any) -> None:
-        ears.sent(event if isinstance(event, dict) else event.model_dump(exclude_unset=True))
+        ears.sent(event if isinstance(event, Mapping) else event.model_dump(exclude_unset=True))
         await plain(event)
 
     return send
@@ -113,10 +114,12 @@ def _hooked_send(plain: Callable[[Any], Any], ears: RealtimeEvents) -> Callable[
 class RealtimeEvents:
     """Translates the server's events into what the session understands."""
 
-    def __init__(self, session: Session, port: RealtimePort, playback: Playback, watching: bool) -> None:
+    def __init__(
+        self, session: Session, port: RealtimePort, played_ms: Callable[[str], float] | None, *, watching: bool
+    ) -> None:
         self.session = session
         self._port = port
-        self._playback = playback
+        self._playback = Playback(self.finished, played_ms)
         self._watching = watching
         self._kept: set[str] = set()
         self._quiet: set[str] = set()
@@ -159,11 +162,11 @@ class RealtimeEvents:
         except Exception as error:  # noqa: BLE001 - never a traceback into the application's loop
             self.session.noticed("bad_event", f"{event.type}: {type(error).__name__}: {error}")
 
-    def sent(self, frame: dict[str, Any]) -> None:
+    def sent(self, frame: Any) -> None:
         """One frame of the application."""
         if frame.get("type") == "response.cancel":
             self.session.interrupted(self._playback.generation or self.session.responding)
-        elif frame.get("type") == "response.create" and self._out_of_band(frame.get("response") or {}) is False:
+        elif frame.get("type") == "response.create" and (frame.get("response") or {}).get("conversation") != "none":
             self.session.reply_coming()
 
     def gone(self) -> None:
@@ -189,9 +192,7 @@ class RealtimeEvents:
 
     @staticmethod
     def _out_of_band(response: Any) -> bool:
-        if isinstance(response, dict):
-            return response.get("conversation") == "none"
-        metadata = getattr(response, "metadata", None) or {}
+        metadata: Any = getattr(response, "metadata", None) or {}
         return bool(metadata.get("toolguard")) or getattr(response, "conversation_id", "") is None
 
     def _response_created(self, event: Any) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from toolguard.core.records import Form
 
 MAX_RESULT = 256 * 1024
@@ -57,16 +59,16 @@ def envelope(
     why: str = "",
     first: str = "",
     result: bytes | None = None,
-    **more: object,
+    more: Mapping[str, object] | None = None,
 ) -> str:
-    """Write the answer of one form as JSON text."""
+    """Write the answer of one form as JSON text; ``more`` adds keys of its own, empty ones are left out."""
     message = _TEXTS[form].format(tool=tool, why=why, first=first or "an earlier call").strip()
     body: dict[str, object] = {"toolguard": form, "call": ref, "tool": tool, "message": message}
     if first:
         body["first"] = first
     if result is not None:
         body["result"] = msgspec.Raw(result)
-    body.update({key: value for key, value in more.items() if value})
+    body.update({key: value for key, value in (more or {}).items() if value})
     return msgspec.json.encode(body).decode()
 
 

@@ -10,6 +10,7 @@ from toolguard.core.slots import Answer
 from toolguard.core.state import INTERIM
 
 if TYPE_CHECKING:
+    from toolguard.core.records import Form
     from toolguard.core.slots import Run, Slot
     from toolguard.core.state import State
 
@@ -44,13 +45,13 @@ def _of_run(state: State, slot: Slot, run: Run) -> Answer:
             return Answer("result", plain(run.result), reply, interim=False)
         return _with_facts(state, slot, run, reply=reply)
     if run.phase is Phase.CANCELLED:
-        form = "superseded" if slot.detached else "cancelled"
-        text = envelope(form, ref=ref, tool=slot.tool, why=run.message)
-        return Answer(form, text, reply and not slot.detached, interim=False)
+        ended: Form = "superseded" if slot.detached else "cancelled"
+        text = envelope(ended, ref=ref, tool=slot.tool, why=run.message)
+        return Answer(ended, text, reply and not slot.detached, interim=False)
     if run.phase is Phase.IN_DOUBT:
         return Answer("in_doubt", envelope("in_doubt", ref=ref, tool=slot.tool, first=first), reply, interim=True)
-    form = "refused" if run.refused else "error"
-    text = envelope(form, ref=ref, tool=slot.tool, why=run.message or run.code, code=run.code)
+    form: Form = "refused" if run.refused else "error"
+    text = envelope(form, ref=ref, tool=slot.tool, why=run.message or run.code, more={"code": run.code})
     return Answer(form, text, reply, interim=False)
 
 
@@ -65,9 +66,9 @@ def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
     if run.warning:
         why["warning"] = run.warning
     if own and run.shown != state.context:
-        text = envelope("done", ref=state.ref(slot.number), tool=slot.tool, result=run.result, **why)
+        text = envelope("done", ref=state.ref(slot.number), tool=slot.tool, result=run.result, more=why)
         return Answer("result", text, reply, interim=False)
-    text = envelope("replayed", ref=state.ref(slot.number), tool=slot.tool, first=first, result=run.result, **why)
+    text = envelope("replayed", ref=state.ref(slot.number), tool=slot.tool, first=first, result=run.result, more=why)
     return Answer("replayed", text, reply, interim=False)
 
 
@@ -110,14 +111,14 @@ def _note(state: State, run: Run) -> Answer:
     refs = ", ".join(state.ref(number) for number in run.calls)
     reply = run.announce != "silent"
     if run.happened:
-        form = "done_after_all" if run.contradicted else "done"
+        words = "done_after_all" if run.contradicted else "done"
         more: dict[str, object] = {"undo": "offer to undo it"} if run.offer_undo else {}
         if run.warning:
             more["warning"] = run.warning
         return Answer(
-            "result", envelope(form, ref=refs, tool=run.tool, result=run.result, **more), reply, interim=False
+            "result", envelope(words, ref=refs, tool=run.tool, result=run.result, more=more), reply, interim=False
         )
-    form = "cancelled" if run.phase is Phase.CANCELLED else "refused" if run.refused else "error"
+    form: Form = "cancelled" if run.phase is Phase.CANCELLED else "refused" if run.refused else "error"
     return Answer(form, envelope(form, ref=refs, tool=run.tool, why=run.message or run.code), reply, interim=False)
 
 
@@ -126,5 +127,5 @@ def interim(state: State, slot: Slot, form: str = "still_running") -> Answer:
     assert form in INTERIM  # noqa: S101 - a mistake of ours, not of a user
     run = state.runs.get(slot.run)
     extra: dict[str, object] = {"progress": run.progress} if run is not None and run.progress else {}
-    text = envelope(form, ref=state.ref(slot.number), tool=slot.tool, **extra)
+    text = envelope(form, ref=state.ref(slot.number), tool=slot.tool, more=extra)
     return Answer("still_running" if form == "still_running" else "not_known_yet", text, reply=False, interim=True)

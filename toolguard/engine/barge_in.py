@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from toolguard.core import records as r
 from toolguard.core.interrupt import BargeIn, Discarded, Dropped, Ended, HandedOff
 from toolguard.core.law import Phase
-from toolguard.engine.asking import NoAnswer
 from toolguard.engine.clock import moment
-from toolguard.listen.heard import Heard, Verdict
+from toolguard.listen.heard import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from toolguard.core.interrupt import Interrupt, Kind
     from toolguard.core.slots import Run
-    from toolguard.engine.asking import Asker
     from toolguard.engine.delivery import Delivery
+    from toolguard.engine.ears import Ears
     from toolguard.engine.execution import Execution
     from toolguard.engine.limits import Limits
     from toolguard.engine.verdicts import Verdicts
-    from toolguard.listen.heard import Listener
+    from toolguard.listen.heard import Verdict
 
-_UNKNOWN = Verdict("unknown", confidence=0.0, rule="no_answer")
 _STOPPING = frozenset({"correction", "cancellation", "stop"})
 
 
@@ -55,10 +52,7 @@ class BargeIns:
         execution: Execution,
         delivery: Delivery,
         verdicts: Verdicts,
-        *,
-        listener: Listener,
-        trusted: bool,
-        asker: Asker,
+        ears: Ears,
         limits: Limits,
     ) -> None:
         self._execution = execution
@@ -66,13 +60,10 @@ class BargeIns:
         self._gate = execution.gate
         self._delivery = delivery
         self._verdicts = verdicts
-        self._listener = listener
-        self._trusted = trusted
-        self._asker = asker
+        self._ears = ears
         self._limits = limits
         self._open: dict[str, _Onset] = {}
         self._count = 0
-        self._thinking: set[asyncio.Task[None]] = set()
         self.watching = False
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
 
@@ -128,13 +119,7 @@ class BargeIns:
             spoken_at = spoken_at or open_.opened_wall
         calls = tuple(self._execution.view(run) for run in self._in_motion())
         heard = Heard(text=text, final=final, in_flight=calls)
-        verdict = self._classify(heard)
-        if inspect.isawaitable(verdict):
-            task = asyncio.ensure_future(self._wait_for(verdict, heard, onset, item, spoken_at))
-            self._thinking.add(task)
-            task.add_done_callback(self._thinking.discard)
-            return
-        self._understood(verdict, heard, onset, item, spoken_at)
+        self._ears.understand(heard, lambda verdict: self._understood(verdict, heard, onset, item, spoken_at))
 
     def interrupt(self, interrupt: Discarded | HandedOff | Dropped | Ended, runs: Iterable[Run]) -> list[r.Decided]:
         """Any other interrupt: decide for these runs and act on it."""
@@ -151,36 +136,6 @@ class BargeIns:
         return tuple(self._open)
 
     # -- listening ----------------------------------------------------------------------------------------------
-
-    def _classify(self, heard: Heard) -> Any:
-        if self._trusted:
-            return self._listener(heard) or _UNKNOWN
-        try:
-            verdict = self._asker.ask(self._listener, lambda: self._listener(heard))
-        except NoAnswer as error:
-            self._execution.notice("listener_failed", f"{error}; the words count as not understood")
-            return _UNKNOWN
-        return self._checked(verdict)
-
-    def _checked(self, verdict: Any) -> Any:
-        if verdict is None:
-            return _UNKNOWN
-        if isinstance(verdict, Verdict) or inspect.isawaitable(verdict):
-            return verdict
-        self._execution.notice("listener_failed", f"it answered {verdict!r}, which is no Verdict"[:300])
-        return _UNKNOWN
-
-    async def _wait_for(self, verdict: Any, heard: Heard, onset: str, item: str, spoken_at: int) -> None:
-        try:
-            async with asyncio.timeout(self._limits.settle):
-                answer = self._checked(await verdict)
-        except TimeoutError:
-            self._execution.notice("listener_failed", f"no answer within {self._limits.settle:g} s")
-            answer = _UNKNOWN
-        except Exception as error:  # noqa: BLE001 - a listener is somebody else's code
-            self._execution.notice("listener_failed", f"it raised {type(error).__name__}: {error}")
-            answer = _UNKNOWN
-        self._understood(answer if isinstance(answer, Verdict) else _UNKNOWN, heard, onset, item, spoken_at)
 
     def _understood(self, verdict: Verdict, heard: Heard, onset: str, item: str, spoken_at: int) -> None:
         if not heard.final and verdict.kind not in _STOPPING:

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from toolguard.core import records as r
 from toolguard.core.effect import Effect
 from toolguard.core.identity import fingerprint
+from toolguard.core.law import Phase
 from toolguard.errors import DeclarationError, Refused, StepChanged, StoreError
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Body:
                 advice="End the body: nothing it does counts any more.",
             )
 
+    def _begin(self) -> None:
+        """Say that the body began: a read does so only where something of it is kept."""
+        if self._live.run.phase is Phase.PLANNED:
+            self._engine.ledger.write(r.Began(run=self._live.run.number, attempt=self._number))
+
     async def step(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run a read inside the body once; a resumed run gets the kept result (W7)."""
         self._check_current(f"step {name!r}")
@@ -82,6 +88,7 @@ class Body:
             self.in_step = False
         raw = adapter.dump_json(value)
         self._check_current(f"step {name!r}")
+        self._begin()
         self._engine.ledger.write(
             r.StepKept(
                 run=run.number,
@@ -99,6 +106,7 @@ class Body:
         self._check_current("checkpoint")
         raw = msgspec.json.encode(to_jsonable_python(dict(progress), fallback=str))
         engine = self._engine
+        self._begin()
         entry = engine.ledger.write(
             r.Checkpointed(run=self._live.run.number, attempt=self._number, progress=msgspec.Raw(raw)), wait=True
         )

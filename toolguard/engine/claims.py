@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from toolguard.stores.base import Swap
 if TYPE_CHECKING:
     from toolguard.core.slots import Run
     from toolguard.engine.ledger import Ledger
+    from toolguard.stores.base import Store
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(ClaimRow).decode
@@ -109,6 +111,10 @@ class Claims:
             if row is None or row.state != "running":
                 return row
             holder = row.process
-            if not await journal.ask(lambda store, holder=holder: store.alive(holder)):
+            if not await journal.ask(partial(_alive, holder)):
                 return None
             await asyncio.sleep(POLL)
+
+
+def _alive(process: str, store: Store) -> bool:
+    return store.alive(process)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -135,8 +135,8 @@ class Feed:
                 self.sink_errors += 1
 
 
-def _event(entry: Entry, record: Any, seq: int, epoch: int, offset: int) -> Event:
-    kind = type(record)
+def _event(entry: Entry, record: Record, seq: int, epoch: int, offset: int) -> Event:
+    kind: type[Record] = type(record)
     return Event(
         session=entry.append.session,
         seq=seq,

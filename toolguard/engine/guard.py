@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import msgspec
-
 from toolguard.core import records as r
 from toolguard.core.policy import name_of
 from toolguard.core.state import State
+from toolguard.core.unheard import Unheard, unheard_of
 from toolguard.engine.asking import Asker
 from toolguard.engine.clock import SystemClock
 from toolguard.engine.feed import Feed
@@ -22,13 +22,14 @@ from toolguard.engine.limits import Limits
 from toolguard.engine.observe import Watch
 from toolguard.engine.recover import Recovery, fold
 from toolguard.engine.session import Desks, Session
+from toolguard.engine.toolbox import by_name, check_scopes
 from toolguard.engine.wiring import Wiring
 from toolguard.errors import DeclarationError, StoreError, ToolguardError
 from toolguard.listen.rules import by_rules
 from toolguard.stores.locate import store_from
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
     from toolguard.core.policy import Policy
@@ -75,13 +76,13 @@ class Guard:
         follow_up: Callable[[str, list[Unheard]], Awaitable[None] | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if policy is not None and (not callable(policy) or asyncio.iscoroutinefunction(policy)):
+        if policy is not None and not _is_policy(policy):
             raise DeclarationError(
                 f"{policy!r} is no policy",
                 advice="A policy is a plain function (call, interrupt) -> Decision | None, not a coroutine function.",
             )
         self._store = store_from(store) if isinstance(store, (str, os.PathLike)) else store
-        self._tools = _by_name(tools)
+        self._tools = by_name(tools)
         self.policy = policy
         self.listener = listener or by_rules()
         self._trusted = listener is None
@@ -116,8 +117,10 @@ class Guard:
         if self._opening is None:
             self._opening = asyncio.Lock()
         async with self._opening:
-            if self._open:
-                return
+            await self._open_once()
+
+    async def _open_once(self) -> None:
+        if not self._open:
             await self.journal.open()
             self._secret = await self.journal.ask(_secret)
             await self._read_paused()
@@ -172,7 +175,7 @@ class Guard:
         caller: str | None = None,
         tools: Sequence[Tool[..., Any]] | None = None,
         port: Port | None = None,
-    ) -> AsyncIterator[Session]:
+    ) -> AsyncGenerator[Session]:
         """Open a conversation, or go on with one whose process has died.
 
         Args:
@@ -199,7 +202,7 @@ class Guard:
             await asyncio.shield(session.close(why))
 
     @asynccontextmanager
-    async def recover(self, id: str, *, agent: str = "") -> AsyncIterator[Session]:  # noqa: A002
+    async def recover(self, id: str, *, agent: str = "") -> AsyncGenerator[Session]:  # noqa: A002
         """Go on with a session that another process left behind (H4)."""
         await self.open()
         row = await self.journal.ask(lambda store: store.session(id))
@@ -223,9 +226,10 @@ class Guard:
     ) -> Session:
         """Open a session without a context manager: the caller of this must ``await session.close()``."""
         await self.open()
-        known = {**self._tools, **_by_name(tools or ())}
-        self._check_scopes(known, id, caller)
-        row = await self.journal.ask(lambda store: store.enter(id, tenant, at=self.clock.wall()))
+        known = {**self._tools, **by_name(tools or ())}
+        check_scopes(known, id, caller)
+        at = self.clock.wall()
+        row = await self.journal.ask(lambda store: store.enter(id, tenant, at=at))
         if row.tenant != tenant:
             raise StoreError(f"it belongs to tenant {row.tenant!r}", ref=id, advice="Use another id.")
         state, last = await fold(self.journal, id) if row.seq else (State(id), 0)
@@ -274,17 +278,7 @@ class Guard:
             recovered=bool(row.seq),
         )
 
-    @staticmethod
-    def _check_scopes(known: dict[str, Tool[Any, Any]], session: str, caller: str | None) -> None:
-        needing = sorted(name for name, tool in known.items() if tool.spec.scope == "caller")
-        if needing and not caller:
-            raise DeclarationError(
-                f"{', '.join(needing)} recognise the same wish by its caller, and no caller was given",
-                ref=session,
-                advice="Pass caller=..., or declare the tools with scope='session'.",
-            )
-
-    async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:  # noqa: FBT001
+    async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:
         session = wiring.ledger.state.session
         self.sessions.pop(session, None)
         try:
@@ -303,7 +297,7 @@ class Guard:
     def events(
         self, *, session: str | None = None, kinds: Collection[str] | None = None, room: int = 4096
     ) -> AsyncIterator[Event]:
-        """The recovery-event stream: typed, versioned records as they land; see :class:`toolguard.engine.feed.Event`."""
+        """The recovery-event stream: typed, versioned records as they land (:class:`toolguard.engine.feed.Event`)."""
         return self.feed.events(session=session, kinds=kinds, room=room)
 
     def unheard(self, session: str) -> list[Unheard]:
@@ -325,45 +319,8 @@ class Guard:
         self._paused.pop(tool, None)
 
 
-class Unheard(msgspec.Struct, frozen=True, kw_only=True):
-    """An outcome that the caller never heard.
-
-    Attributes:
-        ref: The call.
-        tool: The tool's name.
-        phase: ``done``, ``in_doubt``, ``failed`` or ``cancelled``.
-        arguments: Its arguments as JSON.
-        result: Its result as JSON.
-        offer_undo: Whether the caller asked to take it back after it was done.
-    """
-
-    ref: str
-    tool: str
-    phase: str
-    arguments: msgspec.Raw
-    result: msgspec.Raw
-    offer_undo: bool = False
-
-
-def unheard_of(state: State) -> list[Unheard]:
-    """Writes of a session whose outcome no caller has acknowledged."""
-    out: list[Unheard] = []
-    for run in state.runs.values():
-        if not run.effect.writes or run.parent or not run.settled:
-            continue
-        if any(state.slots[call].acknowledged for call in run.calls):
-            continue
-        out.append(
-            Unheard(
-                ref=state.run_ref(run),
-                tool=run.tool,
-                phase=run.phase.value,
-                arguments=msgspec.Raw(run.arguments),
-                result=msgspec.Raw(run.result),
-                offer_undo=run.offer_undo,
-            )
-        )
-    return out
+def _is_policy(policy: object) -> bool:
+    return callable(policy) and not inspect.iscoroutinefunction(policy)
 
 
 def _secret(store: Store) -> bytes:
@@ -373,16 +330,3 @@ def _secret(store: Store) -> bytes:
         store.note(_SECRET, secrets.token_bytes(32))
         notes = store.notes(_SECRET)
     return notes[_SECRET]
-
-
-def _by_name(tools: Sequence[Tool[..., Any]]) -> dict[str, Tool[Any, Any]]:
-    known: dict[str, Tool[Any, Any]] = {}
-    for tool in tools:
-        if not hasattr(tool, "spec"):
-            raise DeclarationError(
-                f"{tool!r} is not a guarded tool", advice="Decorate it with @toolguard.read, ... or use toolguard.wrap."
-            )
-        if tool.name in known:
-            raise DeclarationError(f"two tools are named {tool.name}", advice="Give one of them name='...'.")
-        known[tool.name] = tool
-    return known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -18,6 +18,7 @@ from toolguard.engine.clock import moment
 from toolguard.errors import Refused, StoreError
 
 if TYPE_CHECKING:
+    from toolguard.core.finding import Finding
     from toolguard.engine.execution import Execution
     from toolguard.engine.journal import Entry
     from toolguard.engine.live import Live
@@ -187,7 +188,7 @@ class Outcomes:
         engine, run = self._engine, live.run
         while run.phase is Phase.IN_DOUBT and not engine.ledger.fenced:
             finding = await self.ask_probe(live)
-            if run.phase is not Phase.IN_DOUBT:
+            if run.phase.final:
                 return
             if isinstance(finding, Happened):
                 result, warning = self.dump(live, finding.result)
@@ -221,7 +222,7 @@ class Outcomes:
             wait = finding.ask_again_after if isinstance(finding, StillUnknown) else self.quarantine_left(live)
             await asyncio.sleep(max(wait, 0.05))
 
-    async def ask_probe(self, live: Live) -> Happened[Any] | DidNotHappen | StillUnknown:
+    async def ask_probe(self, live: Live) -> Finding[Any]:
         """One question; None, an exception or silence mean still unknown (D1)."""
         run, tool = live.run, live.tool
         attempt = Attempt(
@@ -236,15 +237,14 @@ class Outcomes:
                 ask = tool.probing(attempt, live.arguments, live.injected)
                 if ask is None:
                     return StillUnknown()
-                finding: object = ask()
+                finding: Any = ask()
                 if inspect.isawaitable(finding):
                     finding = await finding
         except Exception as error:  # noqa: BLE001 - a probe that raises has found nothing
             self._engine.notice("probe_failed", f"{type(error).__name__}: {error}", run=run.number)
             return StillUnknown()
-        if isinstance(finding, (Happened, DidNotHappen, StillUnknown)):
-            return finding
-        return StillUnknown()
+        known = isinstance(finding, (Happened, DidNotHappen, StillUnknown))
+        return cast("Finding[Any]", finding) if known else StillUnknown()
 
     def quarantine_left(self, live: Live) -> float:
         """Seconds until "did not happen" may be believed: the request may still be on its way (D1)."""

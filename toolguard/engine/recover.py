@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from toolguard.core import records as r
@@ -13,9 +14,11 @@ from toolguard.errors import InvalidArguments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from toolguard.core.frame import Frame
     from toolguard.core.slots import Run
     from toolguard.engine.execution import Execution
     from toolguard.engine.journal import Journal
+    from toolguard.stores.base import Store
     from toolguard.tools.tool import Tool
 
 PAGE = 512
@@ -29,12 +32,16 @@ async def fold(journal: Journal, session: str) -> tuple[State, int]:
     """
     state, after, last = State(session), 0, 0
     while True:
-        frames = await journal.ask(lambda store, after=after: store.read(session, after=after, limit=PAGE))
+        frames = await journal.ask(partial(_page, session, after))
         for frame in frames:
             state.apply(r.decode(frame.kind, frame.version, frame.payload), frame.at)
             after, last = frame.seq, frame.at
         if len(frames) < PAGE:
             return state, last
+
+
+def _page(session: str, after: int, store: Store) -> list[Frame]:
+    return store.read(session, after=after, limit=PAGE)
 
 
 class Recovery:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from toolguard.engine.barge_in import BargeIns
 from toolguard.engine.claims import Claims
 from toolguard.engine.delivery import Delivery
+from toolguard.engine.ears import Ears
 from toolguard.engine.execution import Execution
 from toolguard.engine.farewell import Farewell
 from toolguard.engine.gate import Gate
@@ -51,7 +52,7 @@ class Wiring:
         self.ledger = ledger
         self.limits = limits
         self.gate = Gate(ledger)
-        self.execution = Execution(ledger, self.gate, limits, lambda run: self.judge.key(run))
+        self.execution = Execution(ledger, self.gate, limits, self._key)
         self.judge = Judge(ledger, self.execution, secret)
         self.claims = Claims(ledger)
         self.delivery = Delivery(ledger, self.execution, port, limits)
@@ -60,10 +61,8 @@ class Wiring:
             self.execution,
             self.delivery,
             Verdicts(self.execution, policy, asker),
-            listener=listener,
-            trusted=trusted_listener,
-            asker=asker,
-            limits=limits,
+            Ears(self.execution, listener, trusted=trusted_listener, asker=asker, limit=limits.settle),
+            limits,
         )
         self.intake = Intake(
             self.execution, self.delivery, self.judge, self.claims, self.barge_ins, tools=tools, paused=paused
@@ -72,6 +71,9 @@ class Wiring:
         self.transfer = Transfer(self.execution, self.delivery, self.barge_ins)
         self._finish = finish
         self._window: asyncio.TimerHandle | None = None
+
+    def _key(self, run: Run) -> str:
+        return self.judge.key(run)
 
     @property
     def traits(self) -> Traits | None:

@@ -116,7 +116,6 @@ class ReadCache:
                 cull_limit=10,
                 statistics=0,
                 tag_index=0,
-                disk_min_file_size=2**30,
                 sqlite_auto_vacuum=0,
                 sqlite_mmap_size=0,
                 sqlite_synchronous=1,

@@ -1,0 +1,168 @@
+"""One peer in a process of its own, with nothing of toolguard in it: reads what to do, answers with durations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    Call = Callable[[str], Awaitable[Any]]
+
+OUT = os.fdopen(os.dup(1), "w")  # the peers' own prints must not end up between the answers
+os.dup2(2, 1)
+_fresh = count(1)
+
+
+@asynccontextmanager
+async def dbos(url: str) -> AsyncGenerator[Call]:
+    """DBOS: a workflow with one step, under a workflow id of its own."""
+    from dbos import DBOS, SetWorkflowID
+
+    DBOS(config={"name": "bench", "system_database_url": url, "run_admin_server": False, "log_level": "CRITICAL"})
+
+    @DBOS.step()
+    async def effect(key: str) -> str:
+        return f"ch_{key}"
+
+    @DBOS.workflow()
+    async def charge(key: str) -> str:
+        return await effect(key)
+
+    async def call(key: str) -> str:
+        with SetWorkflowID(key):
+            return await charge(key)
+
+    DBOS.launch()
+    try:
+        yield call
+    finally:
+        DBOS.destroy()
+
+
+@asynccontextmanager
+async def langgraph(path: str) -> AsyncGenerator[Call]:
+    """LangGraph: an entrypoint with one task, checkpointed under a thread id of its own."""
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from langgraph.func import entrypoint, task
+
+    async with AsyncSqliteSaver.from_conn_string(path) as saver:
+
+        @task
+        async def effect(key: str) -> str:
+            return f"ch_{key}"
+
+        @entrypoint(checkpointer=saver)
+        async def charge(key: str) -> str:
+            return await effect(key)
+
+        yield lambda key: charge.ainvoke(key, {"configurable": {"thread_id": key}}, durability="sync")
+
+
+@asynccontextmanager
+async def agent_once(path: str) -> AsyncGenerator[Call]:
+    """agent-once: a tool in a scope of its own."""
+    from once import Once
+
+    once = Once(path=path)
+
+    @once.tool
+    async def charge(who: str) -> str:
+        return f"ch_{who}"
+
+    yield charge
+
+
+@asynccontextmanager
+async def exactly_once(path: str) -> AsyncGenerator[Call]:
+    """exactly-once: a decorated effect; its store is set to sync every commit, as the others do."""
+    from exactly_once import Store, once
+
+    store = Store.sqlite(path)
+    store._conn.execute("PRAGMA synchronous=FULL")
+
+    @once(store, key=lambda who: f"charge:{who}")
+    async def charge(who: str) -> str:
+        return f"ch_{who}"
+
+    yield charge
+
+
+@asynccontextmanager
+async def sakrit(path: str) -> AsyncGenerator[Call]:
+    """sakrit: a declared effect, each call at a step of its own."""
+    from sakrit import ArgClass, EffectDecl, Sakrit, SqliteLedger
+
+    engine = Sakrit(SqliteLedger(path), secret=b"bench")
+    declared = EffectDecl("payment.charge", {"who": ArgClass.IDENTITY})
+
+    async def effect(who: str) -> str:
+        return f"ch_{who}"
+
+    yield lambda who: engine.guard_async(declared, effect, kwargs={"who": who}, key=who)
+
+
+def _open(name: str, postgres: str) -> Any:
+    if name == "dbos_postgres":
+        return dbos(postgres)
+    if name == "dbos_sqlite":
+        return dbos(f"sqlite:///{os.getcwd()}/dbos.sqlite")
+    return {"langgraph": langgraph, "agent_once": agent_once, "exactly_once": exactly_once, "sakrit": sakrit}[name](
+        f"{name}.sqlite"
+    )
+
+
+async def _measure(call: Call, sessions: int, calls: int) -> dict[str, float]:
+    taken: list[int] = []
+    clock = time.perf_counter_ns
+
+    async def one() -> None:
+        for _ in range(calls):
+            began = clock()
+            await call(f"caller {next(_fresh)}")
+            taken.append(clock() - began)
+
+    began = clock()
+    await asyncio.gather(*(one() for _ in range(sessions)))
+    seconds = (clock() - began) / 1e9
+    taken.sort()
+    return {
+        "p50": taken[len(taken) // 2] / 1e3,
+        "p99": taken[int(len(taken) * 0.99)] / 1e3,
+        "rate": len(taken) / seconds,
+        "n": len(taken),
+    }
+
+
+def _tell(answer: dict[str, Any]) -> None:
+    OUT.write(json.dumps(answer) + "\n")
+    OUT.flush()
+
+
+async def _serve(name: str, postgres: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with _open(name, postgres) as call:
+        for _ in range(3):
+            await call(f"caller {next(_fresh)}")
+        _tell({"ready": True})
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            try:
+                _tell(await _measure(call, **json.loads(line)))
+            except Exception as error:  # noqa: BLE001 - told to whoever measures
+                _tell({"error": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(_serve(sys.argv[1], sys.argv[3]))
+    except ModuleNotFoundError:
+        _tell({"error": "peer not installed"})
+    except Exception as error:  # noqa: BLE001 - told to whoever measures
+        _tell({"error": f"{type(error).__name__}: {error}"[:200]})

@@ -1,0 +1,238 @@
+"""Child processes: each is forked from a clean, warm server, so that a start costs little and inherits no threads."""
+
+import asyncio
+import contextlib
+import itertools
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["toolguard", "toolguard.stores.disk"])
+BOUND = 20.0
+_ONE_AT_A_TIME = threading.Lock()  # multiprocessing looks at all children whenever one is started
+
+
+
+def wait_for(path: Path, bound: float = BOUND) -> None:
+    """Wait until another process has made a file."""
+    end = time.monotonic() + bound
+    while not path.exists():
+        if time.monotonic() > end:
+            raise TimeoutError(path)
+        time.sleep(0.003)
+
+
+def child(target, *args):
+    """Start a process."""
+    process = _CONTEXT.Process(target=target, args=args, daemon=True)
+    with _ONE_AT_A_TIME:
+        process.start()
+    return process
+
+
+def ended(process, bound: float = BOUND) -> int:
+    """Wait for a process; its exit code, negative for the signal that ended it."""
+    in_time = multiprocessing.connection.wait([process.sentinel], bound)
+    if not in_time:
+        process.kill()
+    with _ONE_AT_A_TIME:
+        process.join()
+        code = process.exitcode
+        process.close()
+    if not in_time:
+        raise TimeoutError("a child did not end")
+    return code
+
+
+def _application(home: str):
+    import app
+    from loguru import logger
+
+    logger.remove()
+    app.HOME = Path(home)
+    return app
+
+
+# -- a process that makes one call and dies on the way ------------------------------------------------------------
+
+
+def play(home: str, flow: str, session: str, last: int | str) -> None:
+    """Make one call, dying at the ``last``-th place, or at the one of that name; exits 0 without it."""
+    app = _application(home)
+    from process_deadly import Deadly, Places
+
+    places = Places(last, Path(home) / f"died.{session}")
+    app.point = places.point
+    guard = app.make_guard(Deadly(app.DiskStore(Path(home) / "journal"), places))
+    asyncio.run(_play(app, guard, flow, session))
+
+
+async def _play(app, guard, flow: str, session: str) -> None:
+    async with guard, guard.session(session, tenant="clinic", caller="ana") as conversation:
+        if flow == "stopped":
+            conversation.caller_started("onset-1")
+            call = asyncio.ensure_future(app.charge(session))
+            while not conversation.state.runs:
+                await asyncio.sleep(0)
+            conversation.caller_said("no, cancel that", onset="onset-1")
+            with contextlib.suppress(app.toolguard.ToolguardError):
+                await call
+            return
+        tool = getattr(app, flow)
+        with contextlib.suppress(app.Refused):
+            await tool(session)
+
+
+# -- a process that does what it is told --------------------------------------------------------------------------
+
+
+class Actor:
+    """A process with the application's guard on a shared directory, told what to do over a pipe."""
+
+    def __init__(self, home: Path) -> None:
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = child(_act, str(home), theirs)
+        theirs.close()
+        self._tags = itertools.count(1)
+        self._answers: dict[int, object] = {}
+        self.pid = self._process.pid
+
+    def start(self, what: str, *args, **kwargs) -> int:
+        """Have something done; :meth:`answer` tells what came of it."""
+        tag = next(self._tags)
+        self._pipe.send((tag, what, args, kwargs))
+        return tag
+
+    def answer(self, tag: int, bound: float = BOUND):
+        """What came of it."""
+        end = time.monotonic() + bound
+        while tag not in self._answers:
+            if not self._pipe.poll(max(0.0, end - time.monotonic())):
+                raise TimeoutError("the actor does not answer")
+            done, value = self._pipe.recv()
+            self._answers[done] = value
+        value = self._answers.pop(tag)
+        if isinstance(value, Fault):
+            raise AssertionError(value.text)
+        return value
+
+    def do(self, what: str, *args, **kwargs):
+        """Have something done and wait for it."""
+        return self.answer(self.start(what, *args, **kwargs))
+
+    def waiting(self, tag: int, seconds: float) -> bool:
+        """Whether there is no answer within this time."""
+        try:
+            self._answers[tag] = self.answer(tag, seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._process.kill()
+        ended(self._process)
+        self._pipe.close()
+
+    def end(self) -> None:
+        """Close the guard and leave."""
+        self.do("end")
+        assert ended(self._process) == 0
+        self._pipe.close()
+
+
+class Fault:
+    """Something that an actor did not expect."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _act(home: str, pipe) -> None:
+    app = _application(home)
+    asyncio.run(_Stage(app, pipe).play())
+
+
+class _Stage:
+    def __init__(self, app, pipe) -> None:
+        self._app = app
+        self._pipe = pipe
+        self._guard = app.make_guard(app.DiskStore(app.HOME / "journal"))
+        self._sessions = {}
+        self._over = asyncio.Event()
+        self._tasks = set()
+
+    async def play(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pipe.fileno(), self._read)
+        await self._over.wait()
+
+    def _read(self) -> None:
+        while self._pipe.poll():
+            try:
+                tag, what, args, kwargs = self._pipe.recv()
+            except EOFError:
+                os._exit(3)  # the test is gone
+            task = asyncio.ensure_future(self._do(tag, what, args, kwargs))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _do(self, tag: int, what: str, args, kwargs) -> None:
+        try:
+            value = await getattr(self, what)(*args, **kwargs)
+        except Exception:
+            value = Fault(traceback.format_exc())
+        self._pipe.send((tag, value))
+        if what == "end":
+            self._over.set()
+
+    async def enter(self, session: str, *, tenant: str = "clinic", caller: str = "ana") -> None:
+        made = await self._guard.enter(session, agent="agent", tenant=tenant, caller=caller)
+        self._sessions[session] = made
+
+    async def call(self, session: str, tool: str, *args, **kwargs):
+        """The result, or the error as (name, text)."""
+        try:
+            return await self._sessions[session].run(getattr(self._app, tool), *args, **kwargs)
+        except self._app.toolguard.ToolguardError as error:
+            return (type(error).__name__, str(error))
+
+    async def phases(self, session: str):
+        return [run.phase.value for run in self._sessions[session].state.runs.values()]
+
+    async def until(self, session: str, phase: str):
+        """Wait until the session's newest run stands in ``phase``, in this process's own eyes."""
+        end = time.monotonic() + BOUND
+        while (await self.phases(session))[-1:] != [phase]:
+            if time.monotonic() > end:
+                raise TimeoutError((phase, await self.phases(session)))
+            await asyncio.sleep(0.01)
+
+    async def leave(self, session: str) -> None:
+        await self._sessions.pop(session).close()
+
+    async def hammer(self, sessions: list[str], rounds: int):
+        """Many calls in many sessions at once; tells every acknowledged outcome over the pipe."""
+
+        async def one(session: str) -> None:
+            await self.enter(session)
+            for number in range(rounds):
+                who = f"{session}.{number}"
+                for tool in ("look", "note", "charge"):
+                    made = await self._sessions[session].run(getattr(self._app, tool), who)
+                    self._pipe.send((0, (session, tool, who, made)))
+            await self.leave(session)
+
+        await asyncio.gather(*(one(session) for session in sessions))
+
+    async def end(self) -> None:
+        await self._guard.close()

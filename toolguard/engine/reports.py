@@ -1,0 +1,188 @@
+"""What adapters report to a session: responses, calls, the caller's speech and words, what was heard, lost lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from toolguard.core import records as r
+from toolguard.core.interrupt import Discarded, Dropped
+from toolguard.engine.clock import moment
+from toolguard.engine.slotting import Arrival
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from toolguard.core.state import State
+    from toolguard.engine.wiring import Wiring
+
+
+class Reports:
+    """The half of a session that adapters talk to. No method raises into the framework or waits for anything."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._w = wiring
+        self.id = wiring.ledger.state.session
+        self._batches: dict[str, int] = {}
+        self._gone = False
+        self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
+        """Called when a turn of the caller has settled, with its kind and onset; an adapter may set it."""
+        wiring.execution.on_overdue = lambda live: wiring.delivery.overdue(live.run.calls)
+        wiring.barge_ins.on_turn = self._turned
+
+    @property
+    def state(self) -> State:
+        """All that is known of the session: the fold of its journal."""
+        return self._w.ledger.state
+
+    def _turned(self, kind: str, onset: str) -> None:
+        self.on_turn(kind, onset)
+
+    def _now(self) -> datetime:
+        return moment(self._w.ledger.clock.wall())
+
+    def generation_began(self, generation: str) -> None:
+        """A model response began."""
+        self._w.delivery.generation_began(generation)
+
+    def generation_ended(self, generation: str, status: str = "completed") -> None:
+        """A model response ended: its batch is complete (O9). ``status`` as the provider names it."""
+        batch = self._batches.get(generation)
+        if batch is not None:
+            self._w.ledger.write(r.BatchClosed(batch=batch, generation=generation, status=status))
+        self._w.delivery.generation_ended(generation, cut=status in {"cancelled", "failed"})
+
+    def receive(
+        self,
+        call_id: str,
+        name: str,
+        arguments: str | bytes | Mapping[str, Any],
+        *,
+        generation: str = "",
+        index: int = 0,
+        item: str = "",
+        injected: Mapping[str, Any] | None = None,
+    ) -> int:
+        """A complete call arrived; returns its order number. Never raises into the framework."""
+        if self._gone:
+            self._w.execution.notice("call_after_close", f"{name} was called after the end", call_id=call_id)
+            return 0
+        batch = 0
+        if generation:
+            batch = self._batches.setdefault(generation, len(self._batches) + 1)
+        return self._w.intake.receive(Arrival(call_id, name, generation, batch, index, item), arguments, injected or {})
+
+    def incomplete(self, call_id: str, name: str, *, generation: str = "", item: str = "", kept: bool = True) -> int:
+        """A call broke off before it was complete: its slot closes, nothing runs, nothing is repaired (O10).
+
+        Its output is sent only where the provider has kept the item.
+        """
+        batch = self._batches.setdefault(generation, len(self._batches) + 1) if generation else 0
+        return self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept)
+
+    def cancelled(self, call_id: str) -> None:
+        """The framework says that a call is cancelled: an observation (L2)."""
+        self._w.intake.cancel(call_id)
+
+    def discarded(self, generation: str) -> None:
+        """The framework replaced the response because the caller's turn went on (G6)."""
+        state = self.state
+        slots = [slot for slot in state.slots.values() if slot.generation == generation and not slot.sent]
+        for slot in slots:
+            slot.detached = True
+        alone = [
+            run
+            for run in (state.runs[n] for n in sorted(state.open_runs))
+            if all(state.slots[call].detached for call in run.calls) and any(s.run == run.number for s in slots)
+        ]
+        self._w.barge_ins.interrupt(Discarded(at=self._now(), generation=generation), alone)
+        self._w.intake.supersede(slots)
+        self.generation_ended(generation, "cancelled")
+
+    def interrupted(self, generation: str) -> None:
+        """The application stopped the agent's speech: outputs of this response ask for no reply (O5)."""
+        batch = self._batches.get(generation)
+        if batch is not None:
+            self._w.delivery.silence(batch)
+
+    def caller_started(self, onset: str) -> None:
+        """Somebody began to speak; ``onset`` is a stable id of it."""
+        self._w.barge_ins.onset(onset)
+
+    def caller_stopped(self, onset: str) -> None:
+        """The speech of ``onset`` ended; its words are still to come."""
+        traits = self._w.traits
+        if traits is not None and traits.starts_replies:
+            self._w.delivery.close_open_calls()
+            self._w.delivery.floor.expect(self._w.limits.reply_grace)
+        self._w.barge_ins.speech_ended(onset)
+
+    def caller_said(
+        self, text: str, *, onset: str = "", final: bool = True, item: str = "", spoken_at: int = 0
+    ) -> None:
+        """Words of the caller, partial or final."""
+        self._w.barge_ins.words(text, onset=onset, final=final, item=item, spoken_at=spoken_at)
+
+    def caller_retracted(self, onset: str) -> None:
+        """It was no speech after all."""
+        self._w.barge_ins.retracted(onset)
+
+    def agent_spoke(self, generation: str, text: str, *, unheard: str = "", item: str = "") -> None:
+        """The caller heard ``text``; ``unheard`` was cut off (I23)."""
+        cut = bool(unheard)
+        self._w.ledger.write(r.Said(text=text, unheard=unheard, generation=generation, item=item, cut=cut))
+        self.playing("")
+        if not cut:
+            self._w.delivery.heard_out(generation)
+        self._w.delivery.pump()
+
+    def playing(self, generation: str) -> None:
+        """The caller hears this response now; empty when the line is silent."""
+        self._w.delivery.floor.playing = generation
+        if generation:
+            self._w.farewell.began()
+        else:
+            self._w.farewell.ended()
+
+    def delivered(self, item: str) -> None:
+        """The provider has confirmed an item (O4)."""
+        if item in self.state.items:
+            self._w.ledger.write(r.Delivered(items=(item,)))
+
+    @property
+    def responding(self) -> str:
+        """The model's response in progress, empty for none."""
+        return self._w.delivery.floor.active
+
+    def reply_coming(self) -> None:
+        """The application has asked for a reply itself."""
+        self._w.delivery.floor.asked = True
+
+    def reply_refused(self, why: str) -> None:
+        """The provider refused a reply; it is asked for again when the line is free (O5)."""
+        self.noticed("reply_refused", why)
+        self._w.delivery.reply_refused()
+
+    def wants_reply(self) -> None:
+        """The caller's turn, or the application, wants the model to speak (O2 first)."""
+        self._w.delivery.want_reply()
+
+    def noticed(self, code: str, text: str, **data: Any) -> None:
+        """Something abnormal that belongs into the trail (I24)."""
+        self._w.execution.notice(code, text, **data)
+
+    def dropped(self, who: Literal["provider", "caller"]) -> None:
+        """A line is gone: outputs wait; with the caller's the gate stays shut as well."""
+        w, state = self._w, self.state
+        runs = [state.runs[n] for n in sorted(state.open_runs)]
+        w.barge_ins.forget()
+        w.barge_ins.interrupt(Dropped(at=self._now(), who=who), runs)
+        w.delivery.floor.away = True
+        if who == "caller":
+            w.away(runs)
+
+    def back(self) -> None:
+        """The line is there again."""
+        self._w.returned()
+        self._w.delivery.floor.away = False
+        self._w.delivery.pump()
