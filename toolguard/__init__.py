@@ -5,6 +5,8 @@ Decorate a tool with what it does to the world, open a :class:`Guard`, and read 
 
 from __future__ import annotations
 
+from loguru import logger as _logger
+
 from toolguard.core.call import Attempt, ToolCall
 from toolguard.core.decision import Decision
 from toolguard.core.effect import Effect
@@ -23,6 +25,8 @@ from toolguard.tools.inside import checkpoint, committing, current_call, step
 from toolguard.tools.spec import Approval
 from toolguard.tools.tool import Invocation, Tool
 from toolguard.tools.wrapping import wrap
+
+_logger.disable("toolguard")
 
 __all__ = [
     "Approval",

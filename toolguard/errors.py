@@ -162,6 +162,12 @@ class AlreadySettled(ToolguardError, RuntimeError):
     code = "already_settled"
 
 
+class EvidenceMissing(ToolguardError, ValueError):
+    """A person's finding says nothing, does not say where it was seen, or nobody stands for it."""
+
+    code = "evidence_missing"
+
+
 class ResultNotSerialisable(ToolguardError, TypeError):
     """A tool returned something that cannot be written as JSON; what it did in the world stands."""
 

@@ -16,7 +16,6 @@ from toolguard.errors import (
     SessionClosed,
     StepChanged,
     StoppedBeforeEffect,
-    StoreUnavailable,
     ToolFailed,
 )
 from toolguard.stores.memory import MemoryStore
@@ -731,9 +730,6 @@ async def test_l5_a_thread_stopped_before_its_commit_cannot_commit(effects):
 
 
 async def test_g7_an_uncommitted_write_is_stopped_at_its_time_limit():
-    async def body(committing):
-        await asyncio.sleep(1000)
-
     @toolguard.mutation(identity="who", commits="inside", time_limit=5)
     async def charge(who: str) -> str:
         await asyncio.sleep(1000)
@@ -760,7 +756,7 @@ async def test_g7_a_committed_write_is_told_as_not_known_yet_and_lost_at_its_har
         assert h.phase() == "in_doubt"
 
 
-async def test_g7_a_read_is_told_as_not_known_yet_and_fails_at_its_hard_limit():
+async def test_g7_a_read_is_told_as_not_known_yet_and_is_let_go_at_its_hard_limit():
     @toolguard.read(time_limit=5, hard_limit=20, patience=60, retry=1)
     async def look(city: str) -> str:
         await asyncio.sleep(1000)
@@ -771,7 +767,9 @@ async def test_g7_a_read_is_told_as_not_known_yet_and_fails_at_its_hard_limit():
         await asyncio.sleep(6)
         assert '"not_known_yet"' in h.port.output("c1")
         await asyncio.sleep(15)
-        assert h.phase() == "failed"
+        assert (h.phase(), h.run().code) == ("planned", "lost")  # late evidence may still make it done (L4)
+        with pytest.raises(ToolFailed):
+            await h.session.run(look, "Bonn")
 
 
 async def test_g7_the_time_limit_pauses_at_the_gate():
@@ -1066,8 +1064,8 @@ async def test_d1_a_probe_that_says_it_happened_settles_it():
         h.call("c1", charge, who="ana")
         await until(lambda: h.phase() == "done")
         assert (h.run().result, h.run().source) == (b'"ch_1"', "probe")
-        await turns()
-        assert "ch_1" in h.port.placed[-1].text
+        await until(lambda: h.port.notes)
+        assert "ch_1" in h.port.notes[0].text
 
 
 @pytest.mark.parametrize("nothing", [None, StillUnknown(), "nonsense", ValueError, 0])
@@ -1178,13 +1176,3 @@ async def test_d3_a_mutation_in_doubt_is_never_run_again():
         assert '"in_doubt"' in h.port.output("c2")
 
 
-async def test_tools_that_fail_raise_what_they_raised_to_code_that_called_them():
-    @toolguard.read(retry=1)
-    async def look(city: str) -> str:
-        raise LookupError("no such city")
-
-    async with house(look) as h:
-        with pytest.raises(LookupError, match="no such city"):
-            await h.session.run(look, "Pune")
-    assert not issubclass(LookupError, ToolFailed)
-    assert StoreUnavailable.code == "store_unavailable"

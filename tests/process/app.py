@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from loguru import logger
+
 import toolguard
 from toolguard import Attempt, DidNotHappen, Finding, Guard, Happened, Refused
 from toolguard.core.law import Phase
@@ -194,12 +196,12 @@ guard = make_guard(DiskStore(HOME / "journal"))
 
 
 async def go_on(session: str) -> None:
-    """Recover one session and wait until every run has ended, or is in doubt with nobody to ask."""
-    probed = {tool.name for tool in (note_probed, charge_probed, book_probed, wire)}
+    """Recover one session and wait until every run has ended, or is a mutation in doubt with nobody to ask."""
+    forever = {tool.name for tool in (charge, book, decline)}
     async with guard.recover(session) as conversation:
         end = time.monotonic() + BOUND
         while any(
-            run.phase.open or (run.phase is Phase.IN_DOUBT and run.tool in probed)
+            run.phase.open or (run.phase is Phase.IN_DOUBT and run.tool not in forever)
             for run in conversation.state.runs.values()
         ):
             if time.monotonic() > end:
@@ -207,10 +209,17 @@ async def go_on(session: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _recover(sessions: list[str]) -> None:
+async def leave(session: str) -> None:
+    """Take a session over and hang up before anything has ended."""
+    async with guard.recover(session):
+        await asyncio.sleep(0)
+
+
+async def _recover(how: str, *sessions: str) -> None:
     async with guard:
-        await asyncio.gather(*(go_on(session) for session in sessions))
+        await asyncio.gather(*({"go_on": go_on, "leave": leave}[how](session) for session in sessions))
 
 
 if __name__ == "__main__":
-    asyncio.run(_recover(sys.argv[1:]))
+    logger.remove()
+    asyncio.run(_recover(*sys.argv[1:]))

@@ -37,7 +37,7 @@ class Death:
     session: str
     where: str
     effects: int = 0
-    found: str = ""
+    found: str | None = None
     cancelled: bool = False
     effects_then: int = 0
     attempts: int = 0
@@ -76,17 +76,14 @@ def kill_everywhere(home: Path, flow: str) -> list[Death]:
 
 def look_at(home: Path, deaths: list[Death], *, resumed: bool) -> None:
     with Journal(home) as journal:
-        known = set(journal.sessions())
+        known = {name for name in journal.sessions() if journal.store.session(name).seq}
         for death in deaths:
             effects = len(lines(home, death.session))
             phase = journal.run_phase(death.session) if death.session in known else None
             if not resumed:
                 death.effects, death.found = effects, phase
-                death.cancelled = death.session in known and any(
-                    decided.choice == "stop"
-                    for interrupted in journal.records(death.session, r.Interrupted)
-                    for decided in interrupted.decisions
-                )
+                heard = journal.records(death.session, r.Heard) if death.session in known else []
+                death.cancelled = any(words.kind == "cancellation" for words in heard)
                 continue
             acting = lines(home, death.session, "acting")
             death.effects_then, death.then = effects, phase
@@ -99,10 +96,10 @@ def look_at(home: Path, deaths: list[Death], *, resumed: bool) -> None:
             death.told = tuple(journal.records(death.session, r.Recovered))
 
 
-def recover(home: Path, sessions: list[str]) -> None:
-    """A new interpreter goes on with these sessions."""
+def recover(home: Path, sessions: list[str], how: str = "go_on") -> None:
+    """A new interpreter goes on with these sessions, or takes them over and leaves at once."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(HERE / "app.py"), *sessions],
+        [sys.executable, "-W", "error", str(HERE / "app.py"), how, *sessions],
         env={**os.environ, "PROCESS_TEST_HOME": str(home)},
         capture_output=True,
         text=True,
@@ -250,6 +247,19 @@ def test_a_directory_can_be_opened_after_any_death_at_its_birth(tmp_path):
         assert ended(child(play, str(home), "charge", "first", last)) == -signal.SIGKILL
         assert ended(child(play, str(home), "charge", "second", 0)) == 0
         assert len(lines(home, "second")) == 1
+
+
+def test_L1_an_attempt_that_nobody_knows_of_is_not_failed_by_the_next_one(tmp_path):
+    """A repeated write that is stopped right before its second effect is in doubt again: the first may have happened."""
+    assert ended(child(play, str(tmp_path), "note", "note", "after the effect")) == -signal.SIGKILL
+    recover(tmp_path, ["note"], "leave")
+    with Journal(tmp_path) as journal:
+        assert journal.records("note", r.CommitBegan)[-1].attempt == 2
+        assert journal.run_phase("note") is Phase.IN_DOUBT
+    recover(tmp_path, ["note"])
+    with Journal(tmp_path) as journal:
+        assert journal.run_phase("note") is Phase.DONE
+    assert len({line["key"] for line in lines(tmp_path, "note")}) == 1
 
 
 @pytest.mark.skipif(importlib.util.find_spec("toolguard.__main__") is None, reason="there is no command yet")

@@ -33,6 +33,7 @@ def standing(
     age: float,
     window: float,
     undone: bool = False,
+    undoing: Phase | None = None,
     contradicted: bool = False,
     window_opens: bool = False,
 ) -> Standing:
@@ -44,11 +45,14 @@ def standing(
         age: Seconds since it was done; negative ages count as inside the window (T5).
         window: The tool's ``repeat_window`` in seconds.
         undone: A done undo closed it (S2).
+        undoing: The phase of the run that takes it back, if there is one: while that runs or is in doubt, so is this.
         contradicted: It ended cancelled or failed, and late evidence says that it happened (L4).
         window_opens: The adapter has no evidence of hearing: the window alone opens the intent again (S6).
     """
     if undone:
         return Standing.ENDED
+    if undoing is not None and not undoing.final:
+        return Standing.DOUBT if undoing is Phase.IN_DOUBT else Standing.RUNNING
     if phase is Phase.DONE or contradicted:
         if not acknowledged:
             return Standing.OLD if window_opens and age > window else Standing.UNHEARD

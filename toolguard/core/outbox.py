@@ -62,7 +62,7 @@ def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
     why: dict[str, object] = {}
     if run.concerned:
         why["note"] = "The caller asked to change or cancel this after it was done: say so truthfully."
-        why["undo"] = "offer to undo it" if run.offer_undo else ""
+        why["undo"] = _undo(run)
     if run.warning:
         why["warning"] = run.warning
     if own and run.shown != state.context:
@@ -70,6 +70,13 @@ def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
         return Answer("result", text, reply, interim=False)
     text = envelope("replayed", ref=state.ref(slot.number), tool=slot.tool, first=first, result=run.result, more=why)
     return Answer("replayed", text, reply, interim=False)
+
+
+def _undo(run: Run) -> object:
+    """What the model is told about taking it back: only what the tool declares, only while it stands (S2)."""
+    if not run.offer_undo or run.undo is None or run.undone:
+        return None
+    return {"offer": "ask the caller whether to undo it", "tool": run.undo.tool, "arguments": run.undo.arguments}
 
 
 def leavable(state: State) -> list[tuple[Slot, Answer]]:
@@ -112,7 +119,7 @@ def _note(state: State, run: Run) -> Answer:
     reply = run.announce != "silent"
     if run.happened:
         words = "done_after_all" if run.contradicted else "done"
-        more: dict[str, object] = {"undo": "offer to undo it"} if run.offer_undo else {}
+        more: dict[str, object] = {"undo": _undo(run)}
         if run.warning:
             more["warning"] = run.warning
         return Answer(

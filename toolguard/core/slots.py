@@ -12,7 +12,7 @@ from toolguard.core.law import Phase
 if TYPE_CHECKING:
     from toolguard.core.decision import Announce
     from toolguard.core.effect import Effect
-    from toolguard.core.records import Called, Form, Verdict
+    from toolguard.core.records import Called, Form, UndoOffer, Verdict
 
 
 @dataclass(slots=True)
@@ -100,8 +100,13 @@ class Run:
     ended_at: int = 0
     contradicted: bool = False
     concerned: bool = False
+    stopping: str = ""
+    doubted: bool = False
     offer_undo: bool = False
     undone: bool = False
+    undo: UndoOffer | None = None
+    undoes: int = 0
+    undone_by: int = 0
     filed: bool = False
     shown: int = -1
 

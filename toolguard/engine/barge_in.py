@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolguard.core import records as r
 from toolguard.core.interrupt import BargeIn, Discarded, Dropped, Ended, HandedOff
@@ -27,13 +27,13 @@ _STOPPING = frozenset({"correction", "cancellation", "stop"})
 
 
 class _Onset:
-    __slots__ = ("at", "drop", "id", "limit", "opened_wall", "speaking", "words")
+    __slots__ = ("drop", "ended_wall", "id", "limit", "opened_wall", "quiet", "words")
 
-    def __init__(self, onset: str, at: float, opened_wall: int) -> None:
+    def __init__(self, onset: str, opened_wall: int) -> None:
         self.id = onset
-        self.at = at
         self.opened_wall = opened_wall
-        self.speaking = True
+        self.ended_wall = 0
+        self.quiet = 0.0
         self.words = ""
         self.limit: asyncio.TimerHandle | None = None
         self.drop: asyncio.TimerHandle | None = None
@@ -42,6 +42,16 @@ class _Onset:
         for timer in (self.limit, self.drop):
             if timer is not None:
                 timer.cancel()
+
+
+class _Turn(NamedTuple):
+    """Words of the caller: where they belong, when they were out (0: unknown), which onsets they settle."""
+
+    onset: str
+    item: str
+    spoken_at: int
+    ended: int
+    closes: tuple[str, ...]
 
 
 class BargeIns:
@@ -63,6 +73,7 @@ class BargeIns:
         self._ears = ears
         self._limits = limits
         self._open: dict[str, _Onset] = {}
+        self._ended: dict[str, int] = {}
         self._count = 0
         self.watching = False
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
@@ -74,14 +85,15 @@ class BargeIns:
         if onset in self._open:
             return
         loop = asyncio.get_running_loop()
-        new = self._open[onset] = _Onset(onset, loop.time(), self._ledger.clock.wall())
+        self._ended.pop(onset, None)
+        new = self._open[onset] = _Onset(onset, self._ledger.clock.wall())
         self._delivery.floor.speaking.add(onset)
         decided = self._interrupt(BargeIn(stage="onset", at=self._now(), onset=onset), self._in_motion(), onset=onset)
-        limit = min((d.asked.at_most for d in decided if d.asked and d.asked.at_most), default=self._limits.hold)
+        new.quiet = min((d.asked.at_most for d in decided if d.asked and d.asked.at_most), default=self._limits.hold)
         new.drop = loop.call_later(self._limits.gate_max, self._too_long, onset)
         port = self._delivery.port
         if port is None or not port.traits.speech_ends:
-            new.limit = loop.call_later(limit, self._limit, onset)
+            new.limit = loop.call_later(new.quiet, self._limit, onset)
 
     def planned(self, run: Run) -> None:
         """A run planned while somebody speaks is decided for every open onset (G1)."""
@@ -91,16 +103,17 @@ class BargeIns:
     def speech_ended(self, onset: str) -> None:
         """The caller stopped speaking: the words are due within the limit (G3)."""
         open_ = self._open.get(onset)
+        self._ended[onset] = self._ledger.clock.wall()
         if open_ is None:
             self._delivery.floor.speaking.discard(onset)
             self._delivery.pump()
             return
-        open_.speaking = False
+        open_.ended_wall = self._ended[onset]
         self._delivery.floor.speaking.discard(onset)
         loop = asyncio.get_running_loop()
         if open_.limit is not None:
             open_.limit.cancel()
-        open_.limit = loop.call_later(self._limits.hold, self._limit, onset)
+        open_.limit = loop.call_later(open_.quiet, self._limit, onset)
         if open_.drop is not None:
             open_.drop.cancel()
             open_.drop = None
@@ -108,10 +121,11 @@ class BargeIns:
     def retracted(self, onset: str) -> None:
         """It was no speech: the gate opens as if nothing had been (G2)."""
         if onset in self._open:
-            self._settle(BargeIn(stage="retracted", at=self._now(), kind="noise", onset=onset), onset)
+            self._settle(BargeIn(stage="retracted", at=self._now(), kind="noise", onset=onset), (onset,))
 
     def words(self, text: str, *, onset: str = "", final: bool = True, item: str = "", spoken_at: int = 0) -> None:
         """Words arrived: journal and classify them at once (G8)."""
+        closes = (onset,) if onset else self._older_than(spoken_at)
         onset = onset or self._oldest()
         open_ = self._open.get(onset)
         if open_ is not None:
@@ -119,7 +133,8 @@ class BargeIns:
             spoken_at = spoken_at or open_.opened_wall
         calls = tuple(self._execution.view(run) for run in self._in_motion())
         heard = Heard(text=text, final=final, in_flight=calls)
-        self._ears.understand(heard, lambda verdict: self._understood(verdict, heard, onset, item, spoken_at))
+        turn = _Turn(onset, item, spoken_at, self._ended.get(onset, 0 if open_ is not None else spoken_at), closes)
+        self._ears.understand(heard, lambda verdict: self._understood(verdict, heard, turn))
 
     def interrupt(self, interrupt: Discarded | HandedOff | Dropped | Ended, runs: Iterable[Run]) -> list[r.Decided]:
         """Any other interrupt: decide for these runs and act on it."""
@@ -137,10 +152,10 @@ class BargeIns:
 
     # -- listening ----------------------------------------------------------------------------------------------
 
-    def _understood(self, verdict: Verdict, heard: Heard, onset: str, item: str, spoken_at: int) -> None:
+    def _understood(self, verdict: Verdict, heard: Heard, turn: _Turn) -> None:
         if not heard.final and verdict.kind not in _STOPPING:
             return
-        concerns = self._concerned(verdict)
+        concerns = self._concerned(verdict, turn)
         interrupt = BargeIn(
             stage="settled",
             at=self._now(),
@@ -148,36 +163,35 @@ class BargeIns:
             said=heard.text,
             concerns=concerns,
             confidence=verdict.confidence,
-            onset=onset,
+            onset=turn.onset,
         )
         if not heard.final:
-            self._interrupt(
-                interrupt, [run for run in self._in_motion() if run.effect.writes], onset=onset, only_stop=True
-            )
+            writes = [run for run in self._in_motion(turn.ended) if run.effect.writes]
+            self._interrupt(interrupt, writes, onset=turn.onset, only_stop=True)
             return
         state = self._ledger.state
-        late = onset not in self._open and bool(spoken_at)
+        late = turn.onset not in self._open and bool(turn.spoken_at)
         self._ledger.write(
             r.Heard(
                 turn=state.heard + 1,
                 text=heard.text,
-                onset=onset,
-                item=item,
+                onset=turn.onset,
+                item=turn.item,
                 kind=verdict.kind,
-                spoken_at=spoken_at,
+                spoken_at=turn.spoken_at,
                 late=late,
             )
         )
         if verdict.kind not in {"noise", "backchannel"}:
             self._delivery.caller_went_on(state.heard)
-        self._settle(interrupt, onset)
-        self.on_turn(verdict.kind, onset)
+        self._settle(interrupt, turn.closes, turn.ended)
+        self.on_turn(verdict.kind, turn.onset)
 
-    def _concerned(self, verdict: Verdict) -> frozenset[str]:
+    def _concerned(self, verdict: Verdict, turn: _Turn) -> frozenset[str]:
         """A correction that names no call and finds no uncommitted write is about the newest write (G4)."""
         if verdict.concerns or verdict.kind not in _STOPPING:
             return verdict.concerns
-        writes = [run for run in self._in_motion() if run.effect.writes]
+        writes = [run for run in self._in_motion(turn.ended) if run.effect.writes]
         if not writes or any(self._early(run) for run in writes):
             return frozenset()
         return frozenset({self._ledger.state.run_ref(writes[-1])})
@@ -188,8 +202,11 @@ class BargeIns:
 
     # -- deciding -----------------------------------------------------------------------------------------------
 
-    def _in_motion(self) -> list[Run]:
-        """Runs that words can concern: open, in doubt, or done and not yet acknowledged."""
+    def _in_motion(self, spoken: int = 0) -> list[Run]:
+        """Runs that words can concern: open, in doubt, or done and not yet acknowledged.
+
+        With ``spoken``, the wall time at which the words were out, only those that were issued before (G4).
+        """
         state = self._ledger.state
         runs = [state.runs[number] for number in sorted(state.open_runs)]
         recent = (
@@ -199,7 +216,15 @@ class BargeIns:
             and not run.parent
             and any(not state.slots[call].acknowledged for call in run.calls)
         )
-        return sorted({run.number: run for run in (*runs, *recent)}.values(), key=lambda run: run.number)
+        found = {run.number: run for run in (*runs, *recent) if not spoken or self._issued(run) <= spoken}
+        return [found[number] for number in sorted(found)]
+
+    def _issued(self, run: Run) -> int:
+        """When the response that asked for a run began, or the call came, in wall nanoseconds."""
+        slot = self._ledger.state.slots.get(run.calls[0]) if run.calls else None
+        if slot is None:
+            return run.planned_at
+        return self._delivery.began.get(slot.generation, slot.at)
 
     def _interrupt(
         self, interrupt: Interrupt, runs: list[Run], *, onset: str = "", only_stop: bool = False
@@ -246,17 +271,16 @@ class BargeIns:
                 filed.extend(run.calls)
         return tuple(filed)
 
-    def _settle(self, interrupt: BargeIn, onset: str) -> None:
+    def _settle(self, interrupt: BargeIn, closes: Iterable[str], spoken: int = 0) -> None:
         held_on = interrupt.kind == "hold_on"
-        closes = [onset] if onset in self._open else list(self._open)
-        decided = self._interrupt(interrupt, self._in_motion(), onset=onset if held_on else "")
+        decided = self._interrupt(interrupt, self._in_motion(spoken), onset=interrupt.onset if held_on else "")
         keep = {one.run for one in decided if one.choice == "hold"}
         if held_on and keep:
             for number in keep:
                 self._gate.hold(number, "hold_on")
             loop = asyncio.get_running_loop()
             loop.call_later(self._limits.gate_max, self._held_too_long, tuple(keep))
-        else:
+        elif interrupt.kind not in {"noise", "backchannel"}:
             self._gate.release("hold_on")
         for name in closes:
             self._close(name)
@@ -279,9 +303,9 @@ class BargeIns:
         port = self._delivery.port
         deaf = port is not None and not port.traits.transcribes
         kind: Kind = "unknown" if open_.words or deaf else "noise"
-        self._settle(
-            BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=0.0, onset=onset), onset
-        )
+        sure = float(kind == "noise")
+        settled = BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=sure, onset=onset)
+        self._settle(settled, (onset,), open_.ended_wall)
         self.on_turn(kind, onset)
 
     def _too_long(self, onset: str) -> None:
@@ -294,6 +318,10 @@ class BargeIns:
         for number in runs:
             if "hold_on" in self._gate.holds(number):
                 self._execution.stop(number, "not done: you asked to wait and did not say more")
+
+    def _older_than(self, spoken_at: int) -> tuple[str, ...]:
+        """Onsets that words without one settle: all that are older than the beginning of the words (G2)."""
+        return tuple(one.id for one in self._open.values() if not spoken_at or one.opened_wall <= spoken_at)
 
     def _oldest(self) -> str:
         return next(iter(self._open), "")

@@ -82,7 +82,7 @@ class Claims:
         task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, run: Run) -> None:
-        row = self.row(run, self._state_of(run))
+        row = self.row(run, self.state_of(run))
         entry = self._ledger.claim(self.swap(run.intent, row))
         try:
             await self._ledger.journal.fate(entry)
@@ -94,7 +94,8 @@ class Claims:
             self._versions.pop(run.intent, None)
 
     @staticmethod
-    def _state_of(run: Run) -> str:
+    def state_of(run: Run) -> str:
+        """The word for how an occurrence stands."""
         if run.happened:
             return "done"
         if run.phase is Phase.IN_DOUBT:

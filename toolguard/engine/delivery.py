@@ -40,10 +40,12 @@ class Delivery:
         self._shows: dict[str, frozenset[int]] = {}
         self._sent_since: set[int] = set()
         self._told: set[int] = set()
+        self.began: dict[str, int] = {}
         self._silent_batches: set[int] = set()
         self.wanted = 0
         self.covered = 0
         self._eager = False
+        self._patient = True
         self._pumping = False
         self._again: asyncio.TimerHandle | None = None
 
@@ -137,6 +139,12 @@ class Delivery:
         self._sent_since.add(slot.number)
         if reply:
             self.wanted += 1
+            self._patient = self._patient and self._waits_for_idle(slot.run)
+
+    def _waits_for_idle(self, run: int) -> bool:
+        """Whether a result is to be announced only when nobody, the agent included, is speaking."""
+        found = self._ledger.state.runs.get(run)
+        return found is not None and found.announce == "when_idle"
 
     def _send_news(self) -> None:
         state, port = self._ledger.state, self.port
@@ -153,16 +161,18 @@ class Delivery:
             self._sent_since.update(calls)
             if answer.reply:
                 self.wanted += 1
+                self._patient = self._patient and run.announce == "when_idle"
 
     def _maybe_ask(self) -> None:
         state, port, floor = self._ledger.state, self.port, self.floor
-        if port is None or self.wanted <= self.covered or not floor.free:
+        if port is None or self.wanted <= self.covered or not (floor.idle if self._patient else floor.free):
             return
         if state.open_batches:
             return
         if any(state.slots[n].context == state.context for n in state.unsent) and not self._eager:
             return
         self._eager = False
+        self._patient = True
         self.covered = self.wanted
         floor.asked = True
         self._ledger.write(
@@ -174,12 +184,14 @@ class Delivery:
         """The caller's turn wants an answer: every open call gets its placeholder first (O2)."""
         self.wanted += 1
         self._eager = True
+        self._patient = False
         self.close_open_calls()
 
     def reply_refused(self) -> None:
         """The platform refused the reply, for example because one is active: ask again when it ends (O5)."""
         self.floor.asked = False
         self.covered = min(self.covered, self.wanted - 1)
+        self._patient = False
         self.pump()
 
     def generation_began(self, generation: str) -> None:
@@ -187,6 +199,7 @@ class Delivery:
         floor = self.floor
         floor.active, floor.asked = generation, False
         self.covered = self.wanted
+        self.began[generation] = self._ledger.clock.wall()
         self._shows[generation] = frozenset(self._sent_since)
         self._sent_since.clear()
         floor.expected()

@@ -7,8 +7,9 @@ import inspect
 import os
 import secrets
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from toolguard.audit.trail import Trail
 from toolguard.core import records as r
 from toolguard.core.policy import name_of
 from toolguard.core.state import State
@@ -19,8 +20,10 @@ from toolguard.engine.feed import Feed
 from toolguard.engine.journal import Journal
 from toolguard.engine.ledger import Ledger
 from toolguard.engine.limits import Limits
+from toolguard.engine.logsink import log_event
 from toolguard.engine.observe import Watch
 from toolguard.engine.recover import Recovery, fold
+from toolguard.engine.resolve import Resolver, catch_up_all
 from toolguard.engine.session import Desks, Session
 from toolguard.engine.toolbox import by_name, check_scopes
 from toolguard.engine.wiring import Wiring
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
     from pathlib import Path
 
+    from toolguard.audit.source import Readable
+    from toolguard.core.finding import Finding
     from toolguard.core.policy import Policy
     from toolguard.engine.clock import Clock
     from toolguard.engine.feed import Event
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from toolguard.tools.tool import Tool
 
 Mode = Literal["enforce", "observe"]
+T = TypeVar("T")
 _SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
 _PAUSED = "paused/"
 _REFRESH = 1.0
@@ -155,6 +161,7 @@ class Guard:
         while True:
             await asyncio.sleep(_REFRESH)
             await self._read_paused()
+            await catch_up_all(self.sessions)
 
     async def _read_paused(self) -> None:
         try:
@@ -206,7 +213,7 @@ class Guard:
         """Go on with a session that another process left behind (H4)."""
         await self.open()
         row = await self.journal.ask(lambda store: store.session(id))
-        if row is None:
+        if row is None or not row.seq:
             raise ToolguardError("there is no such session to recover", ref=id, advice="See `toolguard audit`.")
         state, _ = await fold(self.journal, id)
         async with self.session(
@@ -234,6 +241,7 @@ class Guard:
             raise StoreError(f"it belongs to tenant {row.tenant!r}", ref=id, advice="Use another id.")
         state, last = await fold(self.journal, id) if row.seq else (State(id), 0)
         ledger = Ledger(state, self.journal, self.clock, row.epoch)
+        ledger.seen = row.seq
         wiring = self._wire(ledger, known, port)
         again = bool(row.seq)
         ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
@@ -304,6 +312,36 @@ class Guard:
         """Outcomes of writes that the caller of a session in this process has not heard (O8)."""
         found = self.sessions.get(session)
         return unheard_of(found.state) if found is not None else []
+
+    @property
+    def trail(self) -> Trail:
+        """Every call of the store, for people; see :class:`toolguard.audit.trail.Trail`."""
+        return Trail(self._ask)
+
+    async def _ask(self, question: Callable[[Readable], T]) -> T:
+        await self.open()
+        return await self.journal.ask(question)
+
+    async def resolve(self, ref: str, finding: Finding[Any], *, by: str) -> None:
+        """Settle a run in doubt with what a person found out; the first settlement wins (D3, L4).
+
+        Args:
+            ref: The call, as ``conv-42/7``.
+            finding: ``Happened(result, evidence=...)`` or ``DidNotHappen(evidence=...)``; the evidence is required.
+            by: Who found out.
+
+        Raises:
+            EvidenceMissing: The finding lacks its evidence.
+            UnknownRef: The store has no such call.
+            AlreadySettled: Its run is not in doubt.
+            StoreError: It could not be written; the run is in doubt as before.
+        """
+        await self.open()
+        await Resolver(self.journal, self.clock, self._tools.get, self.sessions).settle(ref, finding, by=by)
+
+    def log(self) -> None:
+        """Write recovery events to loguru; it stays silent until ``loguru.logger.enable("toolguard")``."""
+        self.feed.add_sink(log_event)
 
     async def pause(self, tool: str, *, by: str, reason: str = "") -> None:
         """Switch a tool off in every process of this store, until :meth:`resume`."""

@@ -10,6 +10,7 @@ from toolguard.core.effect import Effect
 from toolguard.core.envelope import envelope
 from toolguard.core.law import Phase
 from toolguard.engine.answers import Answers
+from toolguard.engine.approvals import Approvals
 from toolguard.engine.elsewhere import Elsewhere
 from toolguard.engine.slotting import Arrival, barred, called
 from toolguard.errors import ClaimLost, InvalidArguments
@@ -57,6 +58,7 @@ class Intake:
         self.on_terminal: Callable[[int], None] = lambda _run: None
         self.injected: dict[int, Mapping[str, Any]] = {}
         execution.on_refused = self.refused
+        self.approvals = Approvals(execution)
         self._answers = Answers(self._ledger, delivery)
         self._elsewhere = Elsewhere(self._ledger, claims, delivery)
 
@@ -249,6 +251,8 @@ class Intake:
         slot = ledger.state.slots[arrival.number]
         if tool.spec.terminal:
             self.on_terminal(number)
+        if tool.spec.needs is not None:
+            self.approvals.expect(run, tool.spec.needs)
         if arrival.call_id in self._cancelled:
             self._stop_cancelled(slot)
         if parent is None:

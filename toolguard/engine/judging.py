@@ -121,6 +121,7 @@ class Judge:
         acknowledged = any(state.slots[call].acknowledged for call in run.calls)
         delivered = any(state.slots[call].delivered or state.slots[call].sent for call in run.calls)
         age = (self._ledger.clock.wall() - (run.ended_at or run.planned_at)) / 1e9
+        undoing = state.runs.get(run.undone_by)
         direct = all(not state.slots[call].call_id for call in run.calls)
         return standing(
             run.phase,
@@ -128,6 +129,7 @@ class Judge:
             age=age,
             window=spec.repeat_window,
             undone=run.undone,
+            undoing=undoing.phase if undoing is not None else None,
             contradicted=run.contradicted,
             window_opens=direct or (state.evidence == "none" and delivered),
         )

@@ -65,6 +65,8 @@ class Ledger:
         self.epoch = epoch
         self.claims: dict[str, tuple[int, ClaimRow | None]] = {}
         self.fenced = False
+        self.seen = 0
+        """How far the journal has been looked through for evidence of others."""
         self.calls = max(state.slots, default=0)
         self.runs = max(state.runs, default=0)
 

@@ -46,7 +46,10 @@ class Outcomes:
                 self.look_into(live)
             return
         live.value = value
-        await self._happened(live, r.Returned(run=run.number, attempt=number, result=result, warning=warning))
+        record = r.Returned(
+            run=run.number, attempt=number, result=result, warning=warning, undo=self.undo_of(live, value)
+        )
+        await self._happened(live, record)
 
     async def raised(self, live: Live, number: int, error: BaseException) -> None:
         """The body raised: before the commit nothing happened; while committing nobody knows (L1, W6)."""
@@ -77,8 +80,15 @@ class Outcomes:
         return state.newest.get(live.run.intent) == live.run.number and not live.run.concerned
 
     def fail(self, live: Live, number: int, code: str, why: str, *, refused: bool = False, tell: bool = True) -> None:
-        """It is known that nothing happened."""
+        """It is known that nothing happened; after an attempt of which nobody knows, that settles nothing (L1)."""
         engine, run = self._engine, live.run
+        if run.doubted and run.phase is Phase.IN_DOUBT:
+            return
+        if run.doubted and run.phase is Phase.COMMITTING:
+            engine.ledger.write(r.Lost(run=run.number, attempt=max(number, run.attempt), why=why[:2000]))
+            engine.finish(live)
+            self.look_into(live)
+            return
         record = r.Failed(
             run=run.number, attempt=max(number, run.attempt), code=code, message=why[:2000], refused=refused
         )
@@ -176,6 +186,21 @@ class Outcomes:
         small = shortened(raw)
         return msgspec.Raw(small), "" if small is raw else f"result_too_large: {len(raw)} bytes"
 
+    def undo_of(self, live: Live, value: Any) -> r.UndoOffer | None:
+        """The call that would take this result back, as the tool's undo prepares it (S2)."""
+        if live.tool.undoer is None:
+            return None
+        try:
+            call = live.tool.undoer(value)
+            return r.UndoOffer(
+                tool=call.tool.name,
+                fingerprint=call.arguments.fingerprint,
+                arguments=msgspec.Raw(call.arguments.json),
+            )
+        except Exception as error:  # noqa: BLE001 - an undo that cannot be prepared is not offered
+            self._engine.notice("undo_failed", f"{type(error).__name__}: {error}", run=live.run.number)
+            return None
+
     def look_into(self, live: Live) -> None:
         """Ask the tool's probe about a run in doubt, in the background, until it is settled."""
         if live.tool.prober is None or live.run.phase is not Phase.IN_DOUBT:
@@ -200,6 +225,7 @@ class Outcomes:
                         attempt=run.attempt,
                         result=result,
                         warning=warning,
+                        undo=self.undo_of(live, finding.result),
                         source="probe",
                         evidence=finding.evidence,
                     ),

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from toolguard.tools.tool import Tool
 
 PAGE = 512
+_STOPPING = frozenset({"correction", "cancellation", "stop", "hold_on", "unknown"})
+"""Words after which an uncommitted write does not go on (G4)."""
 
 
-async def fold(journal: Journal, session: str) -> tuple[State, int]:
-    """Read a session's journal in pages and fold it.
+async def fold(journal: Journal, session: str, *, until: int | None = None) -> tuple[State, int]:
+    """Read a session's journal in pages and fold it, to its end or up to sequence number ``until``.
 
     Returns:
         The state and the wall time of its last record in nanoseconds (0 for an empty journal).
@@ -34,6 +36,8 @@ async def fold(journal: Journal, session: str) -> tuple[State, int]:
     while True:
         frames = await journal.ask(partial(_page, session, after))
         for frame in frames:
+            if until is not None and frame.seq > until:
+                return state, last
             state.apply(r.decode(frame.kind, frame.version, frame.payload), frame.at)
             after, last = frame.seq, frame.at
         if len(frames) < PAGE:
@@ -100,8 +104,11 @@ class Recovery:
             live = self._execution.adopt(run, tool, arguments)
             self._execution.outcomes.look_into(live)
             return "in_doubt"
-        if late and run.effect.writes and run.phase is Phase.PLANNED:
-            return self._stop(run, "the resume window is over")
+        if run.effect.writes and run.phase is Phase.PLANNED:
+            if run.stopping or ledger.state.undecided in _STOPPING:
+                return self._stop(run, run.stopping or "the caller changed course")
+            if late:
+                return self._stop(run, "the resume window is over")
         if run.version and run.version != tool.spec.version:
             run.memos.clear()
             run.progress = {}

@@ -37,6 +37,11 @@ class Session(Reports):
         wiring.execution.on_settled = self._settled
 
     @property
+    def wiring(self) -> Wiring:
+        """The session's parts, for the engine itself."""
+        return self._w
+
+    @property
     def agent(self) -> str:
         """The agent that has the conversation now."""
         return self.state.agent
@@ -61,6 +66,14 @@ class Session(Reports):
 
     async def _child(self, parent: Live, tool: Tool[Any, Any], arguments: Arguments) -> Any:
         return await outcome(self._w, tool, await self._w.intake.admit(tool, arguments, injected={}, parent=parent))
+
+    def approve(self, ref: str, *, by: str, yes: bool = True) -> None:
+        """Answer for a call whose tool ``needs`` an approval: its gate opens, or it is stopped.
+
+        Raises:
+            AlreadySettled: The call waits for no approval.
+        """
+        self._w.intake.approvals.answer(int(ref.rpartition("/")[2]), yes=yes, by=by)
 
     async def hand_off(self, *, to: str) -> HandoffPacket:
         """Hand the conversation with its running calls to another agent of this process (H1-H3).

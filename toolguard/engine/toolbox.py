@@ -26,6 +26,7 @@ def by_name(tools: Sequence[Tool[..., Any]]) -> dict[str, Tool[Any, Any]]:
             )
         if tool.name in known:
             raise DeclarationError(f"two tools are named {tool.name}", advice="Give one of them name='...'.")
+        tool.schema()
         known[tool.name] = tool
     return known
 

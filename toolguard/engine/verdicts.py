@@ -122,7 +122,7 @@ class Verdicts:
             concerned=isinstance(interrupt, BargeIn)
             and interrupt.kind in _CORRECTIVE
             and column(interrupt, view) in _CORRECTIVE,
-            asked=said if said.run != choice else None,
+            asked=said if said.run != choice or said.at_most else None,
         )
 
 

@@ -106,6 +106,7 @@ class Wiring:
         self.returned()
         self.delivery.stop_timers()
         self.farewell.stop()
+        self.intake.approvals.stop()
         self.barge_ins.forget()
         for live in list(self.execution.live.values()):
             self.execution.disarm(live)

@@ -1,6 +1,6 @@
 """German."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import german
 from toolguard.listen.words import Language
 
 GERMAN = Language(
@@ -51,7 +51,7 @@ GERMAN = Language(
         "am": "morgens,am morgen,vormittags,früh,am vormittag",
         "pm": "abends,am abend,nachmittags,am nachmittag,heute abend",
     },
-    numbers=numbers.german(),
+    numbers=german(),
     scales={"hundert": 100, "tausend": 1000},
     articles="ein eine einen einem eins",
     weekdays="montag dienstag mittwoch donnerstag freitag samstag/sonnabend sonntag",

@@ -1,6 +1,6 @@
 """English."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import english
 from toolguard.listen.words import Language
 
 ENGLISH = Language(
@@ -63,7 +63,7 @@ ENGLISH = Language(
         "am": "am,a m,in the morning",
         "pm": "pm,p m,in the evening,in the afternoon,at night,tonight",
     },
-    numbers=numbers.english(),
+    numbers=english(),
     scales={"hundred": 100, "thousand": 1000},
     articles="one",
     weekdays="monday/mondays tuesday/tuesdays wednesday/wednesdays thursday/thursdays friday/fridays "

@@ -1,6 +1,6 @@
 """Spanish."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import spanish
 from toolguard.listen.words import Language
 
 SPANISH = Language(
@@ -42,7 +42,7 @@ SPANISH = Language(
         "am": "de la mañana,por la mañana",
         "pm": "de la tarde,de la noche,por la tarde,por la noche",
     },
-    numbers=numbers.spanish(),
+    numbers=spanish(),
     scales={"cien": 100, "ciento": 100, "mil": 1000},
     articles="un una uno",
     weekdays="lunes martes miércoles jueves viernes sábado domingo",

@@ -1,6 +1,6 @@
 """French."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import french
 from toolguard.listen.words import Language
 
 FRENCH = Language(
@@ -48,7 +48,7 @@ FRENCH = Language(
         "am": "du matin,le matin",
         "pm": "du soir,le soir,de l'après midi,ce soir",
     },
-    numbers=numbers.french(),
+    numbers=french(),
     scales={"cent": 100, "cents": 100, "mille": 1000},
     articles="un une",
     weekdays="lundi mardi mercredi jeudi vendredi samedi dimanche",

@@ -1,6 +1,6 @@
 """Hindi, in Devanagari and as it is written in Latin letters: the basics."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import hindi
 from toolguard.listen.words import Language
 
 HINDI = Language(
@@ -54,7 +54,7 @@ HINDI = Language(
         "am": "subah,savere,सुबह,सवेरे",
         "pm": "shaam,sham,raat,dopahar,शाम,रात,दोपहर,shaam ko,raat ko",
     },
-    numbers=numbers.hindi(),
+    numbers=hindi(),
     scales={"sau": 100, "सौ": 100, "hazar": 1000, "हज़ार": 1000},
     articles="ek एक दो",
     weekdays="somvar/somwar/सोमवार mangalvar/mangalwar/मंगलवार/मंगल budhvar/budhwar/बुधवार "

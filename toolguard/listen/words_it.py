@@ -1,6 +1,6 @@
 """Italian."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import italian
 from toolguard.listen.words import Language
 
 ITALIAN = Language(
@@ -45,7 +45,7 @@ ITALIAN = Language(
         "am": "di mattina,del mattino,della mattina",
         "pm": "di sera,della sera,del pomeriggio,di pomeriggio,stasera",
     },
-    numbers=numbers.italian(),
+    numbers=italian(),
     scales={"cento": 100, "mila": 1000, "mille": 1000},
     articles="un una uno",
     weekdays="lunedì martedì mercoledì giovedì venerdì sabato domenica",

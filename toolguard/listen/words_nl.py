@@ -1,6 +1,6 @@
 """Dutch."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import dutch
 from toolguard.listen.words import Language
 
 DUTCH = Language(
@@ -46,7 +46,7 @@ DUTCH = Language(
         "am": "s ochtends,'s morgens,in de ochtend",
         "pm": "s avonds,'s middags,in de avond,in de middag,vanavond,vanmiddag",
     },
-    numbers=numbers.dutch(),
+    numbers=dutch(),
     scales={"honderd": 100, "duizend": 1000},
     articles="een",
     weekdays="maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",

@@ -1,6 +1,6 @@
 """Portuguese, of Portugal and Brazil."""
 
-from toolguard.listen import numbers
+from toolguard.listen.numbers import portuguese
 from toolguard.listen.words import Language
 
 PORTUGUESE = Language(
@@ -45,7 +45,7 @@ PORTUGUESE = Language(
         "am": "da manhã,de manhã",
         "pm": "da tarde,da noite,à noite,à tarde,de tarde,de noite",
     },
-    numbers=numbers.portuguese(),
+    numbers=portuguese(),
     scales={"cem": 100, "cento": 100, "mil": 1000},
     articles="um uma",
     weekdays="segunda/segunda-feira terça/terça-feira quarta/quarta-feira quinta/quinta-feira sexta/sexta-feira "

@@ -1,0 +1,279 @@
+"""How each record changes the state: one small function a kind, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from toolguard.core import records as r
+from toolguard.core.interrupt import BargeIn
+from toolguard.core.law import Phase, Ruling, RunEvent
+from toolguard.core.slots import Answer, Run, progress_of, run_of, slot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from toolguard.core.state import State
+
+EVENTS: dict[type[r.Record], RunEvent] = {
+    r.Began: RunEvent.BEGAN,
+    r.Checkpointed: RunEvent.CHECKPOINTED,
+    r.StepKept: RunEvent.CHECKPOINTED,
+    r.CommitBegan: RunEvent.COMMIT_BEGAN,
+    r.Returned: RunEvent.RETURNED,
+    r.Failed: RunEvent.FAILED,
+    r.Stopped: RunEvent.STOPPED,
+    r.Lost: RunEvent.LOST,
+    r.NeverCommitted: RunEvent.NEVER_COMMITTED,
+}
+"""What each run record means to the law."""
+
+
+def _opened(s: State, rec: r.Opened, _at: int) -> None:
+    s.tenant, s.caller, s.agent, s.evidence, s.mode = rec.tenant, rec.caller, rec.agent, rec.evidence, rec.mode
+    s.closed = ""
+
+
+def _context_opened(s: State, rec: r.ContextOpened, _at: int) -> None:
+    s.context, s.agent = rec.context, rec.agent
+    for run in rec.shows:
+        if run in s.runs:
+            s.runs[run].shown = rec.context
+
+
+def _called(s: State, rec: r.Called, at: int) -> None:
+    slot = slot_of(rec, at)
+    s.slots[rec.call] = slot
+    if not rec.parent:
+        s.unsent.add(rec.call)
+        s.conversation.add("call", at, call=rec.call)
+    if rec.call_id and rec.verdict != "conflict":
+        s.by_call_id.setdefault((rec.context, rec.call_id), rec.call)
+    s.repeats[rec.intent or rec.tool] = s.repeats.get(rec.intent or rec.tool, 0) + 1
+    s.repeats[f"tool:{rec.tool}"] = s.repeats.get(f"tool:{rec.tool}", 0) + 1
+    if rec.verdict in {"run", "wait"} and rec.run not in s.runs:
+        s.runs[rec.run] = run_of(rec, at, s.writes)
+        s.open_runs.add(rec.run)
+        if rec.intent:
+            s.newest[rec.intent] = rec.run
+        _undoing(s, s.runs[rec.run])
+    elif rec.verdict in {"confirm", "differs"}:
+        s.offers[rec.intent, rec.fingerprint] = rec.after_turn
+    run = s.runs.get(rec.run)
+    if run is not None and rec.call not in run.calls:
+        run.calls.append(rec.call)
+    if rec.batch:
+        s.open_batches.add(rec.batch)
+
+
+def _undoing(s: State, run: Run) -> None:
+    """Recognise the call that takes an earlier one back (S2)."""
+    taken = s.undos.get((run.tool, run.fingerprint))
+    if taken is not None and not s.runs[taken].undone:
+        run.undoes = taken
+        s.runs[taken].undone_by = run.number
+
+
+def _run_event(s: State, rec: r.RunRecord, at: int) -> None:
+    run = s.runs.get(rec.run)
+    if run is None:
+        s.excluded += 1
+        return
+    ruling, phase = s.ruling(rec)
+    if ruling is not Ruling.ADMITTED:
+        s.excluded += 1
+        return
+    run.attempt = max(run.attempt, rec.attempt)
+    was, run.phase = run.phase, phase
+    _DETAIL[type(rec)](s, run, rec, at)
+    if phase is Phase.IN_DOUBT:
+        s.doubtful.add(run.number)
+    else:
+        s.doubtful.discard(run.number)
+    if phase is not was and not phase.open:
+        run.ended_at = at
+        s.open_runs.discard(run.number)
+
+
+def _began(_s: State, run: Run, _rec: r.Began, at: int) -> None:
+    run.began_at = at
+
+
+def _checkpointed(_s: State, run: Run, rec: r.Checkpointed, _at: int) -> None:
+    run.progress = {**run.progress, **progress_of(rec.progress)}
+
+
+def _step_kept(_s: State, run: Run, rec: r.StepKept, _at: int) -> None:
+    run.memos[rec.name, rec.nth] = (rec.fingerprint, bytes(rec.result))
+
+
+def _commit_began(s: State, run: Run, rec: r.CommitBegan, at: int) -> None:
+    run.key, run.limit, run.committed_at = rec.key, rec.limit, at
+    run.began_at = run.began_at or at
+    s.open_runs.add(run.number)
+    s.writes += 1
+
+
+def _returned(s: State, run: Run, rec: r.Returned, _at: int) -> None:
+    run.result, run.warning, run.source, run.undo = bytes(rec.result), rec.warning, rec.source, rec.undo
+    if rec.undo is not None:
+        s.undos[rec.undo.tool, rec.undo.fingerprint] = run.number
+    if run.undoes in s.runs:
+        s.runs[run.undoes].undone = True
+
+
+def _failed(_s: State, run: Run, rec: r.Failed, _at: int) -> None:
+    run.code, run.message, run.source, run.refused = rec.code, rec.message, rec.source, rec.refused
+
+
+def _stopped(_s: State, run: Run, rec: r.Stopped, _at: int) -> None:
+    run.code, run.message = "stopped", rec.reason
+
+
+def _lost(_s: State, run: Run, rec: r.Lost, _at: int) -> None:
+    run.code, run.message = "lost", rec.why
+    run.doubted = run.doubted or run.phase is Phase.IN_DOUBT
+
+
+def _never_committed(_s: State, run: Run, rec: r.NeverCommitted, _at: int) -> None:
+    run.code, run.message, run.result = "never_committed", "the body returned without committing", bytes(rec.result)
+
+
+def _replanned(s: State, rec: r.Replanned, at: int) -> None:
+    old = s.runs.get(rec.run)
+    if old is None:
+        return
+    run = replace(
+        old,
+        number=rec.new,
+        occurrence=rec.occurrence,
+        planned_at=at,
+        phase=Phase.PLANNED,
+        attempt=0,
+        key="",
+        calls=list(old.calls),
+        code="",
+        message="",
+        progress={},
+        memos={},
+    )
+    s.runs[rec.new] = run
+    s.open_runs.add(rec.new)
+    s.newest[run.intent] = rec.new
+    for call in run.calls:
+        s.slots[call].run = rec.new
+
+
+def _contradicted(s: State, rec: r.Contradicted, _at: int) -> None:
+    run = s.runs.get(rec.run)
+    if run is not None:
+        run.contradicted, run.result, run.shown = True, bytes(rec.result), -1
+        s.owed.add(run.number)
+
+
+def _interrupted(s: State, rec: r.Interrupted, _at: int) -> None:
+    s.undecided = ""
+    if rec.would:
+        return
+    for decided in rec.decisions:
+        run = s.runs.get(decided.run)
+        if run is None:
+            continue
+        run.concerned = run.concerned or decided.concerned
+        if decided.choice == "stop":
+            run.stopping = run.stopping or decided.reason or "the caller changed course"
+        run.offer_undo = run.offer_undo or decided.offer_undo
+        run.announce = decided.announce or run.announce
+    for call in rec.filed:
+        if call in s.slots:
+            s.slots[call].filed = True
+    if not isinstance(rec.interrupt, BargeIn) and rec.interrupt.__class__.__name__ == "Discarded":
+        for decided in rec.decisions:
+            for call in decided.calls:
+                s.slots[call].detached = True
+
+
+def _heard(s: State, rec: r.Heard, at: int) -> None:
+    s.heard, s.undecided = max(s.heard, rec.turn), rec.kind
+    if rec.kind in {"noise", "backchannel"}:
+        return
+    s.conversation.add("caller", rec.spoken_at or at, text=rec.text)
+    s.turns += 1
+    s.repeats.clear()
+
+
+def _said(s: State, rec: r.Said, at: int) -> None:
+    s.conversation.add("agent", at, text=rec.text, unheard=rec.unheard)
+
+
+def _batch_closed(s: State, rec: r.BatchClosed, _at: int) -> None:
+    s.open_batches.discard(rec.batch)
+
+
+def _answered(s: State, rec: r.Answered, _at: int) -> None:
+    slot = s.slots.get(rec.call)
+    if slot is not None and not slot.sent:
+        slot.answer = Answer(rec.form, rec.text, rec.reply, rec.interim)
+
+
+def _sent(s: State, rec: r.Sent, at: int) -> None:
+    for call in rec.calls:
+        slot = s.slots.get(call)
+        if slot is None:
+            continue
+        if not rec.note:
+            slot.sent, slot.sent_form, slot.sent_interim = rec.item, rec.form, rec.form in INTERIM
+            s.unsent.discard(call)
+            s.items[rec.item] = call
+            if slot.sent_interim and slot.run:
+                s.owed.add(slot.run)
+            s.conversation.add("output", at, call=call)
+    run = s.runs.get(rec.run)
+    if run is not None and rec.form not in INTERIM:
+        run.shown = rec.context
+        s.owed.discard(rec.run)
+    if rec.note:
+        s.conversation.add("note", at, run=rec.run)
+
+
+def _delivered(s: State, rec: r.Delivered, _at: int) -> None:
+    for item in rec.items:
+        call = s.items.get(item)
+        if call is not None:
+            s.slots[call].delivered = True
+
+
+def _acknowledged(s: State, rec: r.Acknowledged, _at: int) -> None:
+    for call in rec.calls:
+        if call in s.slots:
+            s.slots[call].acknowledged = True
+
+
+def _handed_off(s: State, rec: r.HandOffRecord, _at: int) -> None:
+    s.handed_to, s.agent = rec.to, rec.to
+
+
+def _closed(s: State, rec: r.Closed, _at: int) -> None:
+    s.closed = rec.why
+
+
+INTERIM = frozenset({"still_running", "not_known_yet", "in_doubt"})
+"""Forms that are not the last word: a result may follow as a note."""
+APPLY = cast(
+    "dict[type[r.Record], Callable[[State, Any, int], None]]",
+    {
+        r.Opened: _opened, r.ContextOpened: _context_opened, r.Called: _called, r.Contradicted: _contradicted,
+        r.Replanned: _replanned,
+        r.Interrupted: _interrupted, r.Heard: _heard, r.Said: _said, r.BatchClosed: _batch_closed,
+        r.Answered: _answered, r.Sent: _sent, r.Delivered: _delivered, r.Acknowledged: _acknowledged,
+        r.HandOffRecord: _handed_off, r.Closed: _closed, **dict.fromkeys(EVENTS, _run_event),
+    },
+)  # fmt: skip
+_DETAIL = cast(
+    "dict[type[r.RunRecord], Callable[[State, Run, Any, int], None]]",
+    {
+        r.Began: _began, r.Checkpointed: _checkpointed, r.StepKept: _step_kept, r.CommitBegan: _commit_began,
+        r.Returned: _returned, r.Failed: _failed, r.Stopped: _stopped, r.Lost: _lost,
+        r.NeverCommitted: _never_committed,
+    },
+)  # fmt: skip
