@@ -24,6 +24,8 @@ class ToolguardError(Exception):
 
     def __str__(self) -> str:
         head = f"[{self.code}] {self.ref}: {self.what}" if self.ref else f"[{self.code}] {self.what}"
+        if self.advice and head[-1] not in ".!?":
+            head += "."
         return f"{head} {self.advice}".rstrip()
 
 
@@ -172,3 +174,19 @@ class ResultNotSerialisable(ToolguardError, TypeError):
     """A tool returned something that cannot be written as JSON; what it did in the world stands."""
 
     code = "result_not_serialisable"
+
+
+class FeatureMissing(ToolguardError, ImportError):
+    """A framework is not installed, or the installed version lacks something that its adapter needs.
+
+    Attributes:
+        feature: What was looked for (``livekit.agents.RunContext.speech_handle``).
+        version: The installed version of the framework; empty where it is not installed.
+    """
+
+    code = "feature_missing"
+
+    def __init__(self, what: str, *, feature: str, version: str = "", advice: str = "") -> None:
+        super().__init__(what, advice=advice)
+        self.feature = feature
+        self.version = version

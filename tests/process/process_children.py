@@ -102,6 +102,7 @@ class Actor:
         self._tags = itertools.count(1)
         self._answers: dict[int, object] = {}
         self.pid = self._process.pid
+        self.alive = True
 
     def start(self, what: str, *args, **kwargs) -> int:
         """Have something done; :meth:`answer` tells what came of it."""
@@ -141,13 +142,17 @@ class Actor:
         """SIGKILL, and wait until it is gone."""
         self._process.kill()
         ended(self._process)
+        self._gone()
+
+    def _gone(self) -> None:
+        self.alive = False
         self._pipe.close()
 
     def end(self) -> None:
         """Close the guard and leave."""
         self.do("end")
         assert ended(self._process) == 0
-        self._pipe.close()
+        self._gone()
 
 
 class Fault:
@@ -216,6 +221,15 @@ class _Stage:
             if time.monotonic() > end:
                 raise TimeoutError((phase, await self.phases(session)))
             await asyncio.sleep(0.01)
+
+    async def until_claimed(self, session: str, tool: str):
+        """Wait until the claim on the session's newest run of ``tool`` says how it ended."""
+        run = [run for run in self._sessions[session].state.runs.values() if run.tool == tool][-1]
+        end = time.monotonic() + BOUND
+        while b'"state":"running"' in (await self._guard.journal.ask(lambda store: store.claim(run.intent)))[1]:
+            if time.monotonic() > end:
+                raise TimeoutError(tool)
+            await asyncio.sleep(0.005)
 
     async def leave(self, session: str) -> None:
         await self._sessions.pop(session).close()

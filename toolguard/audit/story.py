@@ -121,7 +121,7 @@ class Story:
             result=_json(run.result) if run is not None and happened else None,
             key=run.key if run is not None else "",
             decision=decision.choice,
-            reason=decision.reason or (run.message if run is not None else ""),
+            reason=decision.reason or (run.message if run is not None and not happened else ""),
             policy=decision.policy,
             cause=decision.cause,
             points_to=slot.points_to,
@@ -202,7 +202,7 @@ def _calls_of(record: r.Record) -> tuple[int, ...]:
 
 
 def _duration(slot: Slot, run: Run | None) -> float | None:
-    if run is None or run.ended_at < slot.at:
+    if run is None or not run.phase.final or run.ended_at < slot.at:
         return None
     return (run.ended_at - slot.at) / 1e6
 

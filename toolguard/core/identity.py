@@ -75,7 +75,7 @@ def intent_key(
         raise ValueError("intent_key needs a secret; an empty one would make stored keys guessable")
     parts = (tenant, scope, scope_value, tool, version, identity)
     text = "[" + ",".join(map(_quote, parts)) + "]"
-    return hmac.new(secret, text.encode("ascii"), hashlib.sha256).hexdigest()[:KEY_LENGTH]
+    return hmac.digest(secret, text.encode("ascii"), "sha256").hex()[:KEY_LENGTH]
 
 
 def idempotency_key(intent: str, occurrence: int) -> str:

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolguard.core import records as r
 from toolguard.core.interrupt import BargeIn, Discarded, Dropped, Ended, HandedOff
-from toolguard.core.law import Phase
 from toolguard.engine.clock import moment
+from toolguard.engine.decisions import STOPPING
 from toolguard.listen.heard import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from toolguard.core.interrupt import Interrupt, Kind
+    from toolguard.core.interrupt import Kind
     from toolguard.core.slots import Run
+    from toolguard.engine.decisions import Decisions
     from toolguard.engine.delivery import Delivery
     from toolguard.engine.ears import Ears
     from toolguard.engine.execution import Execution
     from toolguard.engine.limits import Limits
-    from toolguard.engine.verdicts import Verdicts
     from toolguard.listen.heard import Verdict
-
-_STOPPING = frozenset({"correction", "cancellation", "stop"})
 
 
 class _Onset:
@@ -61,7 +59,7 @@ class BargeIns:
         self,
         execution: Execution,
         delivery: Delivery,
-        verdicts: Verdicts,
+        decisions: Decisions,
         ears: Ears,
         limits: Limits,
     ) -> None:
@@ -69,13 +67,11 @@ class BargeIns:
         self._ledger = execution.ledger
         self._gate = execution.gate
         self._delivery = delivery
-        self._verdicts = verdicts
+        self._decisions = decisions
         self._ears = ears
         self._limits = limits
         self._open: dict[str, _Onset] = {}
         self._ended: dict[str, int] = {}
-        self._count = 0
-        self.watching = False
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
 
     # -- what the adapter reports -------------------------------------------------------------------------------
@@ -88,7 +84,9 @@ class BargeIns:
         self._ended.pop(onset, None)
         new = self._open[onset] = _Onset(onset, self._ledger.clock.wall())
         self._delivery.floor.speaking.add(onset)
-        decided = self._interrupt(BargeIn(stage="onset", at=self._now(), onset=onset), self._in_motion(), onset=onset)
+        decided = self._decisions.make(
+            BargeIn(stage="onset", at=self._now(), onset=onset), self._decisions.in_motion(), onset=onset
+        )
         new.quiet = min((d.asked.at_most for d in decided if d.asked and d.asked.at_most), default=self._limits.hold)
         new.drop = loop.call_later(self._limits.gate_max, self._too_long, onset)
         port = self._delivery.port
@@ -98,7 +96,7 @@ class BargeIns:
     def planned(self, run: Run) -> None:
         """A run planned while somebody speaks is decided for every open onset (G1)."""
         for onset in self._open.values():
-            self._interrupt(BargeIn(stage="onset", at=self._now(), onset=onset.id), [run], onset=onset.id)
+            self._decisions.make(BargeIn(stage="onset", at=self._now(), onset=onset.id), [run], onset=onset.id)
 
     def speech_ended(self, onset: str) -> None:
         """The caller stopped speaking: the words are due within the limit (G3)."""
@@ -131,14 +129,14 @@ class BargeIns:
         if open_ is not None:
             open_.words = text
             spoken_at = spoken_at or open_.opened_wall
-        calls = tuple(self._execution.view(run) for run in self._in_motion())
+        calls = tuple(self._execution.view(run) for run in self._decisions.in_motion())
         heard = Heard(text=text, final=final, in_flight=calls)
         turn = _Turn(onset, item, spoken_at, self._ended.get(onset, 0 if open_ is not None else spoken_at), closes)
         self._ears.understand(heard, lambda verdict: self._understood(verdict, heard, turn))
 
     def interrupt(self, interrupt: Discarded | HandedOff | Dropped | Ended, runs: Iterable[Run]) -> list[r.Decided]:
         """Any other interrupt: decide for these runs and act on it."""
-        return self._interrupt(interrupt, list(runs))
+        return self._decisions.make(interrupt, list(runs))
 
     def forget(self) -> None:
         """The caller's line is gone: a drop ends the caller's speech (G5)."""
@@ -153,7 +151,7 @@ class BargeIns:
     # -- listening ----------------------------------------------------------------------------------------------
 
     def _understood(self, verdict: Verdict, heard: Heard, turn: _Turn) -> None:
-        if not heard.final and verdict.kind not in _STOPPING:
+        if not heard.final and verdict.kind not in STOPPING:
             return
         concerns = self._concerned(verdict, turn)
         interrupt = BargeIn(
@@ -166,8 +164,8 @@ class BargeIns:
             onset=turn.onset,
         )
         if not heard.final:
-            writes = [run for run in self._in_motion(turn.ended) if run.effect.writes]
-            self._interrupt(interrupt, writes, onset=turn.onset, only_stop=True)
+            writes = [run for run in self._decisions.in_motion(turn.ended) if run.effect.writes]
+            self._decisions.make(interrupt, writes, onset=turn.onset, only_stop=True)
             return
         state = self._ledger.state
         late = turn.onset not in self._open and bool(turn.spoken_at)
@@ -189,91 +187,18 @@ class BargeIns:
 
     def _concerned(self, verdict: Verdict, turn: _Turn) -> frozenset[str]:
         """A correction that names no call and finds no uncommitted write is about the newest write (G4)."""
-        if verdict.concerns or verdict.kind not in _STOPPING:
+        if verdict.concerns or verdict.kind not in STOPPING:
             return verdict.concerns
-        writes = [run for run in self._in_motion(turn.ended) if run.effect.writes]
-        if not writes or any(self._early(run) for run in writes):
+        writes = [run for run in self._decisions.in_motion(turn.ended) if run.effect.writes]
+        if not writes or any(self._decisions.early(run) for run in writes):
             return frozenset()
         return frozenset({self._ledger.state.run_ref(writes[-1])})
 
-    def _early(self, run: Run) -> bool:
-        live = self._execution.live.get(run.number)
-        return run.phase.uncommitted or (live is not None and live.window)
-
-    # -- deciding -----------------------------------------------------------------------------------------------
-
-    def _in_motion(self, spoken: int = 0) -> list[Run]:
-        """Runs that words can concern: open, in doubt, or done and not yet acknowledged.
-
-        With ``spoken``, the wall time at which the words were out, only those that were issued before (G4).
-        """
-        state = self._ledger.state
-        runs = [state.runs[number] for number in sorted(state.open_runs)]
-        recent = (
-            run
-            for run in list(state.runs.values())[-16:]
-            if (run.phase is Phase.IN_DOUBT or run.phase is Phase.DONE)
-            and not run.parent
-            and any(not state.slots[call].acknowledged for call in run.calls)
-        )
-        found = {run.number: run for run in (*runs, *recent) if not spoken or self._issued(run) <= spoken}
-        return [found[number] for number in sorted(found)]
-
-    def _issued(self, run: Run) -> int:
-        """When the response that asked for a run began, or the call came, in wall nanoseconds."""
-        slot = self._ledger.state.slots.get(run.calls[0]) if run.calls else None
-        if slot is None:
-            return run.planned_at
-        return self._delivery.began.get(slot.generation, slot.at)
-
-    def _interrupt(
-        self, interrupt: Interrupt, runs: list[Run], *, onset: str = "", only_stop: bool = False
-    ) -> list[r.Decided]:
-        decided = self._verdicts.decide(interrupt, runs)
-        if only_stop:
-            decided = [one for one in decided if one.choice == "stop"]
-            if not decided:
-                return decided
-        self._count += 1
-        name = f"i{self._count}"
-        filed = self._filed(interrupt, decided)
-        self._ledger.write(
-            r.Interrupted(
-                id=name,
-                interrupt=interrupt,
-                policy=self._verdicts.name,
-                decisions=tuple(decided),
-                filed=filed,
-                would=self.watching,
-            )
-        )
-        if self.watching:
-            return decided
-        for one in decided:
-            self._act(one, name, onset)
-        return decided
-
-    def _act(self, one: r.Decided, name: str, onset: str) -> None:
-        if one.choice == "stop":
-            self._execution.stop(one.run, one.reason or "the caller changed course", name)
-        elif one.choice == "hold" and onset:
-            self._gate.hold(one.run, onset)
-
-    def _filed(self, interrupt: Interrupt, decided: list[r.Decided]) -> tuple[int, ...]:
-        """Reads that are done and that nobody wants any more are filed silently (O8)."""
-        if not isinstance(interrupt, BargeIn) or interrupt.kind not in _STOPPING:
-            return ()
-        state = self._ledger.state
-        filed: list[int] = []
-        for one in decided:
-            run = state.runs[one.run]
-            if one.concerned and run.phase is Phase.DONE and not run.effect.writes and run.shown != state.context:
-                filed.extend(run.calls)
-        return tuple(filed)
-
     def _settle(self, interrupt: BargeIn, closes: Iterable[str], spoken: int = 0) -> None:
         held_on = interrupt.kind == "hold_on"
-        decided = self._interrupt(interrupt, self._in_motion(spoken), onset=interrupt.onset if held_on else "")
+        decided = self._decisions.make(
+            interrupt, self._decisions.in_motion(spoken), onset=interrupt.onset if held_on else ""
+        )
         keep = {one.run for one in decided if one.choice == "hold"}
         if held_on and keep:
             for number in keep:
@@ -310,8 +235,8 @@ class BargeIns:
 
     def _too_long(self, onset: str) -> None:
         """The caller speaks on and on: what waits at the gate for it is not done (G3)."""
-        for run in self._in_motion():
-            if onset in self._gate.holds(run.number) and self._early(run):
+        for run in self._decisions.in_motion():
+            if onset in self._gate.holds(run.number) and self._decisions.early(run):
                 self._execution.stop(run.number, "not done: you were still speaking", onset)
 
     def _held_too_long(self, runs: tuple[int, ...]) -> None:

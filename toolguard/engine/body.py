@@ -111,8 +111,7 @@ class Body:
             r.Checkpointed(run=self._live.run.number, attempt=self._number, progress=msgspec.Raw(raw)), wait=True
         )
         try:
-            async with asyncio.timeout(engine.limits.checkpoint):
-                await engine.ledger.journal.fate(entry)
+            await engine.ledger.journal.fate(entry, within=engine.limits.checkpoint)
         except (TimeoutError, StoreError) as error:
             engine.notice("checkpoint_delayed", str(error) or "the store is slow", run=self._live.run.number)
 

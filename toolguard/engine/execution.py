@@ -81,7 +81,7 @@ class Execution:
     async def _drive(self, live: Live) -> None:
         try:
             if live.waits_for is not None:
-                await live.waits_for.settled
+                await live.waits_for.ending()
             if live.planned is not None and live.run.effect.writes and live.tool.spec.commits == "inside":
                 await self.ledger.journal.fate(live.planned)
             await self._attempts.all(live)
@@ -123,8 +123,7 @@ class Execution:
             after=live.planned,
         )
         try:
-            async with asyncio.timeout(self.limits.commit):
-                await ledger.journal.fate(entry)
+            await ledger.journal.fate(entry, within=self.limits.commit)
             if not inherits:
                 await self.gate.passing(run, number)
         except (ClaimLost, Fenced):

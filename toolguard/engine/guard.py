@@ -25,6 +25,7 @@ from toolguard.engine.observe import Watch
 from toolguard.engine.recover import Recovery, fold
 from toolguard.engine.resolve import Resolver, catch_up_all
 from toolguard.engine.session import Desks, Session
+from toolguard.engine.switches import Switches
 from toolguard.engine.toolbox import by_name, check_scopes
 from toolguard.engine.wiring import Wiring
 from toolguard.errors import DeclarationError, StoreError, ToolguardError
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 Mode = Literal["enforce", "observe"]
 T = TypeVar("T")
 _SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
-_PAUSED = "paused/"
 _REFRESH = 1.0
 
 
@@ -101,7 +101,7 @@ class Guard:
         self.feed = Feed(self.journal)
         self._asker = Asker()
         self._secret = b""
-        self._paused: dict[str, str] = {}
+        self.switches = Switches(self.journal)
         self._refresher: asyncio.Task[None] | None = None
         self._opening: asyncio.Lock | None = None
         self._pid = os.getpid()
@@ -129,7 +129,7 @@ class Guard:
         if not self._open:
             await self.journal.open()
             self._secret = await self.journal.ask(_secret)
-            await self._read_paused()
+            await self.switches.read()
             self._open = True
             if self._store.threaded:
                 self._refresher = asyncio.create_task(self._refresh(), name="toolguard:refresh")
@@ -158,17 +158,11 @@ class Guard:
         await self.close()
 
     async def _refresh(self) -> None:
+        """Once a second: what other processes of the store have said meanwhile."""
         while True:
             await asyncio.sleep(_REFRESH)
-            await self._read_paused()
+            await self.switches.read()
             await catch_up_all(self.sessions)
-
-    async def _read_paused(self) -> None:
-        try:
-            notes = await self.journal.ask(lambda store: store.notes(_PAUSED))
-        except StoreError:
-            return
-        self._paused = {name.removeprefix(_PAUSED): value.decode() for name, value in notes.items()}
 
     # -- sessions -----------------------------------------------------------------------------------------------
 
@@ -265,7 +259,7 @@ class Guard:
             asker=self._asker,
             port=port,
             secret=self._secret,
-            paused=lambda tool: self._paused.get(tool, ""),
+            paused=self.switches.paused,
             finish=self._finished,
         )
 
@@ -346,15 +340,12 @@ class Guard:
     async def pause(self, tool: str, *, by: str, reason: str = "") -> None:
         """Switch a tool off in every process of this store, until :meth:`resume`."""
         await self.open()
-        text = f"{reason} (paused by {by})".strip()
-        await self.journal.ask(lambda store: store.note(_PAUSED + tool, text.encode()))
-        self._paused[tool] = text
+        await self.switches.pause(tool, by=by, reason=reason)
 
     async def resume(self, tool: str) -> None:
         """Switch a paused tool on again."""
         await self.open()
-        await self.journal.ask(lambda store: store.note(_PAUSED + tool, None))
-        self._paused.pop(tool, None)
+        await self.switches.resume(tool)
 
 
 def _is_policy(policy: object) -> bool:

@@ -2,7 +2,8 @@
 
 The event loop never touches a store. Records are encoded on the loop, put into a queue and forgotten or awaited; the
 writer takes all that has gathered while the last commit ran (the fsync itself is the batching window, so there is no
-linger) and answers them with one wake-up. Stores that return at once (memory) are written in place.
+linger) and answers them with one wake-up. What nobody awaits is handed to the writer as soon as the loop comes round
+again, so that what one turn of the loop writes lands together. Stores that return at once (memory) are written in place.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ MAX_WAITING = 20_000
 class Entry:
     """One append on its way: await :meth:`landed` to know its fate."""
 
-    __slots__ = ("after", "append", "error", "future", "receipt", "records")
+    __slots__ = ("after", "append", "awaited", "error", "receipt", "records", "waiters")
 
-    def __init__(self, append: Append, records: Sequence[Any], after: Entry | None) -> None:
+    def __init__(self, append: Append, records: Sequence[Any], after: Entry | None, *, awaited: bool) -> None:
         self.append = append
         self.records = records
         self.after = after
-        self.future: asyncio.Future[Receipt] | None = None
+        self.awaited = awaited
+        self.waiters: list[asyncio.Future[Receipt]] = []
         self.receipt: Receipt | None = None
         self.error: StoreError | None = None
 
@@ -70,6 +72,7 @@ class Journal:
         self.refused: Callable[[Entry], None] | None = None
         """Called on the loop for an append that was refused and that nobody awaits."""
         self._queue: SimpleQueue[_Work] = SimpleQueue()
+        self._held: list[Entry] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened = False
@@ -78,7 +81,7 @@ class Journal:
     @property
     def waiting(self) -> int:
         """How many appends wait for the writer."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._held)
 
     async def open(self) -> None:
         """Open the store on the writer's side."""
@@ -107,6 +110,7 @@ class Journal:
     def _stop(self) -> None:
         self._opened = False
         if self._thread is not None:
+            self._hand_over()
             self._queue.put(None)
             self._thread.join(timeout=5)
             self._thread = None
@@ -121,40 +125,59 @@ class Journal:
             after: An earlier append without which this one must not land; if both are still waiting they are
                 written as one.
         """
-        entry = Entry(append, records, after)
-        if not self._opened or self._queue.qsize() > MAX_WAITING:
+        entry = Entry(append, records, after, awaited=wait)
+        if not self._opened or self._loop is None or self.waiting > MAX_WAITING:
             entry.error = StoreUnavailable(
                 "the journal is closed" if not self._opened else f"{MAX_WAITING} records wait for a store that is slow",
                 ref=append.session,
                 advice="Mutations are refused until it has caught up.",
             )
             return entry
-        if wait and self._loop is not None:
-            entry.future = self._loop.create_future()
         if self._thread is None:
             self._finish(self._commit([entry]))
-        else:
-            self._queue.put(entry)
+            return entry
+        self._held.append(entry)
+        if wait:
+            self._hand_over()
+        elif len(self._held) == 1:  # behind whatever this turn of the loop has set in motion
+            self._loop.call_soon(self._loop.call_soon, self._hand_over)
         return entry
 
-    async def fate(self, entry: Entry) -> Receipt:
+    def _hand_over(self) -> None:
+        """Give the writer what has gathered, in order."""
+        for entry in self._held:
+            self._queue.put(entry)
+        self._held.clear()
+
+    async def fate(self, entry: Entry, *, within: float = 0.0) -> Receipt:
         """Wait until an append has landed.
+
+        Args:
+            entry: What :meth:`put` returned.
+            within: Seconds after which to give up waiting; 0 waits as long as it takes.
 
         Raises:
             StoreError: It was refused, or the store failed.
+            TimeoutError: Nothing is known yet; it may still land.
         """
         if entry.error is not None:
             raise entry.error
         if entry.receipt is not None:
             return entry.receipt
-        if entry.future is None:
+        if not entry.awaited:
             await self.ask(lambda _store: None)
             return await self.fate(entry)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Receipt] = loop.create_future()  # one each: giving up waiting is nobody else's affair
+        entry.waiters.append(waiter)
+        limit = loop.call_later(within, _give_up, waiter) if within else None
         self.busy += 1
         try:
-            return await asyncio.shield(entry.future)
+            return await waiter
         finally:
             self.busy -= 1
+            if limit is not None:
+                limit.cancel()
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """Ask the store something, on its own thread, in order with the appends."""
@@ -172,6 +195,7 @@ class Journal:
             else:
                 _tell(loop, answer, result, None)
 
+        self._hand_over()
         self._queue.put(on_thread)
         try:
             return await asyncio.shield(answer)
@@ -220,7 +244,7 @@ class Journal:
         return batch
 
     def _report(self, batch: list[Entry]) -> None:
-        if self.landed is None and not any(e.future is not None or e.error is not None for e in batch):
+        if self.landed is None and not any(e.awaited or e.error is not None for e in batch):
             return
         loop = self._loop
         if loop is not None and not loop.is_closed():
@@ -231,14 +255,14 @@ class Journal:
 
     def _finish(self, batch: list[Entry]) -> None:
         for entry in batch:
-            future = entry.future
-            if future is not None and not future.done():
+            for waiter in entry.waiters:
+                if waiter.done():
+                    continue
                 if entry.error is not None:
-                    future.set_exception(entry.error)
-                    future.exception()
+                    waiter.set_exception(entry.error)
                 elif entry.receipt is not None:
-                    future.set_result(entry.receipt)
-            elif entry.error is not None and self.refused is not None:
+                    waiter.set_result(entry.receipt)
+            if entry.error is not None and not entry.awaited and self.refused is not None:
                 self.refused(entry)
         if self.landed is not None:
             good = [entry for entry in batch if entry.receipt is not None and entry.records]
@@ -248,6 +272,8 @@ class Journal:
 
 def _grouped(batch: list[Entry]) -> list[tuple[Append, list[Entry]]]:
     """Join entries that stand or fall together; fail those whose predecessor was refused."""
+    if len(batch) == 1 and batch[0].after is None:
+        return [(batch[0].append, batch)]
     groups: list[tuple[Append, list[Entry]]] = []
     place: dict[int, int] = {}
     for entry in batch:
@@ -273,6 +299,11 @@ def _joined(first: Append, second: Append) -> Append:
         swaps=first.swaps + second.swaps,
         marks=first.marks + second.marks,
     )
+
+
+def _give_up(waiter: asyncio.Future[Receipt]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
 
 
 def _tell(

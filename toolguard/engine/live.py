@@ -30,13 +30,13 @@ class Live:
         value: What the body returned, as the body returned it.
         error: What the body raised.
         recorded: False once a known outcome could not be written in time (W4).
-        settled: Resolves when there is something to tell (final, or in doubt).
+        told: There is something to tell (final, or in doubt); see :meth:`ending`.
     """
 
     __slots__ = (
         "_plain", "arguments", "begun", "calls_inside", "children", "committed", "error", "given_up", "injected",
-        "left", "parent", "planned", "recorded", "run", "settled", "stop_reason", "task", "time_left", "timer",
-        "timer_due", "tool", "value", "waits_for", "window",
+        "left", "parent", "planned", "recorded", "run", "stop_reason", "task", "time_left", "timer",
+        "timer_due", "told", "tool", "value", "waiters", "waits_for", "window",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,8 @@ class Live:
         self.waits_for = waits_for
         self.children: list[Live] = []
         self.task: asyncio.Task[None] | None = None
-        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.told = False
+        self.waiters: list[asyncio.Future[None]] = []
         self.window = False
         self.committed = False
         self.left = False
@@ -89,5 +90,17 @@ class Live:
 
     def tell(self) -> None:
         """There is something to tell about the run."""
-        if not self.settled.done():
-            self.settled.set_result(None)
+        self.told = True
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+    def ending(self) -> asyncio.Future[None]:
+        """A future of the caller's own that resolves when there is something to tell: it may be cancelled freely."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.told:
+            waiter.set_result(None)
+        else:
+            self.waiters.append(waiter)
+        return waiter

@@ -25,7 +25,7 @@ class Watch(Session):
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
-        wiring.barge_ins.watching = True
+        wiring.decisions.watching = True
 
     async def take(self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run the plain function in the caller's own task, and keep the books beside it."""

@@ -82,12 +82,12 @@ class Outcomes:
     def fail(self, live: Live, number: int, code: str, why: str, *, refused: bool = False, tell: bool = True) -> None:
         """It is known that nothing happened; after an attempt of which nobody knows, that settles nothing (L1)."""
         engine, run = self._engine, live.run
-        if run.doubted and run.phase is Phase.IN_DOUBT:
-            return
-        if run.doubted and run.phase is Phase.COMMITTING:
-            engine.ledger.write(r.Lost(run=run.number, attempt=max(number, run.attempt), why=why[:2000]))
-            engine.finish(live)
-            self.look_into(live)
+        if run.doubted and run.phase in {Phase.COMMITTING, Phase.IN_DOUBT}:
+            if run.phase is Phase.COMMITTING:
+                engine.ledger.write(r.Lost(run=run.number, attempt=max(number, run.attempt), why=why[:2000]))
+                self.look_into(live)
+            if tell:
+                engine.finish(live)
             return
         record = r.Failed(
             run=run.number, attempt=max(number, run.attempt), code=code, message=why[:2000], refused=refused
@@ -153,8 +153,7 @@ class Outcomes:
         """Wait for the store; a known outcome is told all the same after the limit, and kept trying (W3, W4)."""
         engine = self._engine
         try:
-            async with asyncio.timeout(engine.limits.record):
-                await engine.ledger.journal.fate(entry)
+            await engine.ledger.journal.fate(entry, within=engine.limits.record)
         except (TimeoutError, StoreError) as error:
             live.recorded = False
             engine.unrecorded.add(live.run.number)

@@ -20,6 +20,8 @@ class Traits:
         speech_ends: Whether it tells when the caller stops speaking (G3).
         transcribes: Whether the caller's words arrive at all (G3).
         starts_replies: Whether the platform starts a reply by itself after a caller's turn (O5).
+        words_first: Whether that reply waits for the words, as in a pipeline; then the adapter says with
+            ``Session.answering`` when it is about to begin, and open calls have until then.
         notes: Whether news can be added after a call's output is gone (O3).
     """
 
@@ -29,6 +31,7 @@ class Traits:
     speech_ends: bool = False
     transcribes: bool = True
     starts_replies: bool = False
+    words_first: bool = False
     notes: bool = True
 
 

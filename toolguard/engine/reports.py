@@ -113,7 +113,8 @@ class Reports:
         """The speech of ``onset`` ended; its words are still to come."""
         traits = self._w.traits
         if traits is not None and traits.starts_replies:
-            self._w.delivery.close_open_calls()
+            if not traits.words_first:
+                self._w.delivery.close_open_calls()
             self._w.delivery.floor.expect(self._w.limits.reply_grace)
         self._w.barge_ins.speech_ended(onset)
 
@@ -121,15 +122,20 @@ class Reports:
         self, text: str, *, onset: str = "", final: bool = True, item: str = "", spoken_at: int = 0
     ) -> None:
         """Words of the caller, partial or final."""
+        traits = self._w.traits
+        if final and traits is not None and traits.words_first:
+            self._w.delivery.floor.expect(self._w.limits.reply_grace)
         self._w.barge_ins.words(text, onset=onset, final=final, item=item, spoken_at=spoken_at)
 
     def caller_retracted(self, onset: str) -> None:
         """It was no speech after all."""
         self._w.barge_ins.retracted(onset)
 
-    def agent_spoke(self, generation: str, text: str, *, unheard: str = "", item: str = "") -> None:
-        """The caller heard ``text``; ``unheard`` was cut off (I23)."""
-        cut = bool(unheard)
+    def agent_spoke(
+        self, generation: str, text: str, *, unheard: str = "", cut: bool = False, item: str = ""
+    ) -> None:
+        """The caller heard ``text``; ``unheard`` was cut off, or, with ``cut``, something that is not known (I23)."""
+        cut = cut or bool(unheard)
         self._w.ledger.write(r.Said(text=text, unheard=unheard, generation=generation, item=item, cut=cut))
         self.playing("")
         if not cut:
@@ -162,6 +168,16 @@ class Reports:
         """The provider refused a reply; it is asked for again when the line is free (O5)."""
         self.noticed("reply_refused", why)
         self._w.delivery.reply_refused()
+
+    def answering(self) -> None:
+        """The platform is about to ask its model: every open call of the context is answered first (O2)."""
+        self._w.delivery.close_open_calls()
+
+    @property
+    def caller_has_floor(self) -> bool:
+        """The caller speaks, or the platform is about to answer what they said: outputs ask for no reply now (O5)."""
+        floor = self._w.delivery.floor
+        return bool(floor.speaking or floor.expecting)
 
     def wants_reply(self) -> None:
         """The caller's turn, or the application, wants the model to speak (O2 first)."""

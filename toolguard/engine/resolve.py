@@ -219,7 +219,7 @@ def _settled(state: State, run: Run, ref: str) -> AlreadySettled:
             f"{run.tool} is {run.phase.value}, not in doubt", ref=ref, advice="Wait until its process is done with it."
         )
     return AlreadySettled(
-        f"{run.tool} is {run.phase.value} already, as its {run.source} said",
+        f"{run.tool} is {run.phase.value} already, says the {run.source}",
         ref=ref,
         advice=f"The first evidence stands; see `toolguard audit {state.run_ref(run)}`.",
     )

@@ -48,8 +48,8 @@ async def outcome(wiring: Wiring, tool: Tool[Any, Any], number: int) -> Any:
         looking = wiring.intake.looking.get(number)
         if looking is not None:
             await asyncio.wait({looking})
-        elif live is not None and not live.settled.done():
-            await asyncio.shield(live.settled)
+        elif live is not None and not live.told:
+            await live.ending()
         else:
             _nothing(state.ref(number), run, live)
 

@@ -60,7 +60,7 @@ class Transfer:
 
     async def _settle_writes(self, own: int, patience: float) -> None:
         waiting = [
-            live.settled
+            live.ending()
             for live in self._execution.live.values()
             if live.run.effect.writes and live.run.number != own and live.run.phase.open and not live.parent
         ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolguard.engine.barge_in import BargeIns
 from toolguard.engine.claims import Claims
+from toolguard.engine.decisions import Decisions
 from toolguard.engine.delivery import Delivery
 from toolguard.engine.ears import Ears
 from toolguard.engine.execution import Execution
@@ -57,10 +58,11 @@ class Wiring:
         self.claims = Claims(ledger)
         self.delivery = Delivery(ledger, self.execution, port, limits)
         self.farewell = Farewell(self.gate, self.delivery, limits)
+        self.decisions = Decisions(self.execution, self.delivery, Verdicts(self.execution, policy, asker))
         self.barge_ins = BargeIns(
             self.execution,
             self.delivery,
-            Verdicts(self.execution, policy, asker),
+            self.decisions,
             Ears(self.execution, listener, trusted=trusted_listener, asker=asker, limit=limits.settle),
             limits,
         )

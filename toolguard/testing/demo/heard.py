@@ -38,7 +38,7 @@ class Speech:
 
 
 def agent_speech(sent: Sequence[Frame]) -> list[Speech]:
-    """The agent's answers: audio plays from its first piece on, until its end or until the caller speaks."""
+    """The agent's answers: audio plays when what was before it has ended, until its end or until the caller speaks."""
     spoken: dict[str, Speech] = {}
     for frame in sent:
         event = frame.event
@@ -49,18 +49,23 @@ def agent_speech(sent: Sequence[Frame]) -> list[Speech]:
             speech = spoken.setdefault(event["item_id"], Speech("agent", frame.at, 0.0))
             speech.seconds += len(event["delta"]) * 3 / 4 / _BYTES_PER_MS / 1000
     cuts = [frame.at for frame in sent if frame.type == "input_audio_buffer.speech_started"]
+    free = 0.0
     for speech in spoken.values():
-        _cut(speech, cuts)
+        came = speech.begin
+        speech.begin = max(came, free)
+        _cut(speech, [at for at in cuts if at >= came])
+        free = speech.end
     return list(spoken.values())
 
 
 def _cut(speech: Speech, cuts: Sequence[float]) -> None:
-    """An answer that the caller spoke into was heard to there."""
-    cut = next((at for at in cuts if speech.begin <= at < speech.end), None)
+    """An answer that the caller spoke into was heard to there; one that still waited was not heard at all."""
+    cut = next((at for at in cuts if at < speech.end), None)
     if cut is None:
         speech.heard = speech.words
         return
-    share = (cut - speech.begin) / speech.seconds
+    cut = max(cut, speech.begin)
+    share = (cut - speech.begin) / speech.seconds if speech.seconds else 0.0
     speech.seconds = cut - speech.begin
     speech.heard = speech.words[: int(len(speech.words) * share)]
 

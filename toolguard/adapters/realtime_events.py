@@ -1,0 +1,230 @@
+"""What an OpenAI Realtime connection carries, translated into what a session understands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from toolguard.adapters.playback import Playback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from toolguard.adapters.realtime_port import RealtimePort
+    from toolguard.engine.session import Session
+
+CONTINUES_WITHIN = 0.7
+"""Seconds after the end of a turn within which new speech counts as the same turn going on (G6)."""
+_PCM_BYTES_PER_MS = 48
+_G711_BYTES_PER_MS = 8
+
+
+class RealtimeEvents:
+    """Translates the server's events into what the session understands."""
+
+    def __init__(
+        self, session: Session, port: RealtimePort, played_ms: Callable[[str], float] | None, *, watching: bool
+    ) -> None:
+        self.session = session
+        self._port = port
+        self._playback = Playback(self.finished, played_ms)
+        self._watching = watching
+        self._kept: set[str] = set()
+        self._quiet: set[str] = set()
+        self._stopped_at = -1e9
+        self._since_stop = ""
+        self._continues: dict[str, str] = {}
+        self._turn_item = ""
+        self._bytes_per_ms = _PCM_BYTES_PER_MS
+        self._gone = False
+        session.on_turn = self._turn
+        self._known: dict[str, Callable[[Any], None]] = {
+            "session.created": self._session,
+            "session.updated": self._session,
+            "response.created": self._response_created,
+            "response.done": self._response_done,
+            "response.output_item.done": self._item_done,
+            "response.output_audio.delta": self._audio,
+            "response.output_audio.done": lambda e: self._playback.complete(e.item_id),
+            "response.output_audio_transcript.delta": lambda e: self._playback.words(e.response_id, e.item_id, e.delta),
+            "response.output_text.done": self._text_done,
+            "conversation.item.added": self._item_added,
+            "conversation.item.done": self._item_added,
+            "conversation.item.created": self._item_added,
+            "input_audio_buffer.speech_started": self._speech_started,
+            "input_audio_buffer.speech_stopped": self._speech_stopped,
+            "input_audio_buffer.committed": self._committed,
+            "conversation.item.input_audio_transcription.delta": self._partial,
+            "conversation.item.input_audio_transcription.completed": self._transcript,
+            "conversation.item.input_audio_transcription.failed": self._untranscribed,
+            "error": self._error,
+        }
+
+    def see(self, event: Any) -> None:
+        """One event of the server; whatever is wrong with it, the application's loop goes on."""
+        translate = self._known.get(getattr(event, "type", ""))
+        if translate is None:
+            return
+        try:
+            translate(event)
+        except Exception as error:  # noqa: BLE001 - never a traceback into the application's loop
+            self.session.noticed("bad_event", f"{event.type}: {type(error).__name__}: {error}")
+
+    def sent(self, frame: Any) -> None:
+        """One frame of the application."""
+        if frame.get("type") == "response.cancel":
+            self.session.interrupted(self._playback.generation or self.session.responding)
+        elif frame.get("type") == "response.create" and (frame.get("response") or {}).get("conversation") != "none":
+            self.session.reply_coming()
+
+    def gone(self) -> None:
+        """The socket is closed: a drop of the provider, told once."""
+        if not self._gone:
+            self._gone = True
+            self.session.dropped("provider")
+
+    def stop(self) -> None:
+        """The application leaves."""
+        self._playback.stop()
+
+    # -- responses ----------------------------------------------------------------------------------------------
+
+    def _session(self, event: Any) -> None:
+        audio = getattr(event.session, "audio", None)
+        listening = getattr(audio, "input", None)
+        detection = getattr(listening, "turn_detection", None)
+        self._port.configured(detection.model_dump(exclude_none=True) if detection is not None else None)
+        speaking = getattr(audio, "output", None)
+        kind = getattr(getattr(speaking, "format", None), "type", "audio/pcm")
+        self._bytes_per_ms = _PCM_BYTES_PER_MS if kind in {"audio/pcm", None} else _G711_BYTES_PER_MS
+
+    @staticmethod
+    def _out_of_band(response: Any) -> bool:
+        metadata: Any = getattr(response, "metadata", None) or {}
+        return bool(metadata.get("toolguard")) or getattr(response, "conversation_id", "") is None
+
+    def _response_created(self, event: Any) -> None:
+        response = event.response
+        if self._out_of_band(response):
+            self._quiet.add(response.id)
+            return
+        self._since_stop = response.id
+        self.session.generation_began(response.id)
+
+    def _response_done(self, event: Any) -> None:
+        response = event.response
+        if response.id in self._quiet:
+            self._quiet.discard(response.id)
+            return
+        self.session.generation_ended(response.id, response.status or "completed")
+
+    def _item_done(self, event: Any) -> None:
+        item = event.item
+        if item.type != "function_call" or self._watching or event.response_id in self._quiet:
+            return
+        if item.status == "completed" and _whole(item.arguments):
+            self.session.receive(
+                item.call_id,
+                item.name,
+                item.arguments or "{}",
+                generation=event.response_id,
+                index=event.output_index,
+                item=item.id or "",
+            )
+        else:
+            self.session.incomplete(
+                item.call_id,
+                item.name,
+                generation=event.response_id,
+                item=item.id or "",
+                kept=item.id in self._kept and item.status == "completed",
+            )
+
+    def _item_added(self, event: Any) -> None:
+        item = event.item
+        if item.id:
+            self._kept.add(item.id)
+            self._port.confirmed(item.id)
+
+    # -- what the caller hears ----------------------------------------------------------------------------------
+
+    def _audio(self, event: Any) -> None:
+        if event.response_id in self._quiet:
+            return
+        milliseconds = len(event.delta) * 3 / 4 / self._bytes_per_ms
+        if self._playback.audio(event.response_id, event.item_id, milliseconds):
+            self.session.playing(event.response_id)
+
+    def _text_done(self, event: Any) -> None:
+        if event.response_id not in self._quiet:
+            self.session.agent_spoke(event.response_id, event.text, item=event.item_id)
+
+    def finished(self, generation: str, item: str, text: str) -> None:
+        """An answer was heard to its end."""
+        self.session.agent_spoke(generation, text, item=item)
+
+    # -- what the caller says -----------------------------------------------------------------------------------
+
+    def _speech_started(self, event: Any) -> None:
+        onset = event.item_id or "speech"
+        now = asyncio.get_running_loop().time()
+        if self._since_stop and now - self._stopped_at <= CONTINUES_WITHIN:
+            self._continues[onset] = self._since_stop
+        self.session.caller_started(onset)
+        cut = self._playback.cut()
+        if cut is not None:
+            generation, item, heard, unheard, milliseconds = cut
+            if milliseconds > 0 and unheard and not self._watching:
+                self._port.truncate(item, milliseconds)
+            self.session.agent_spoke(generation, heard, unheard=unheard, item=item)
+
+    def _speech_stopped(self, event: Any) -> None:
+        self._stopped_at = asyncio.get_running_loop().time()
+        self._since_stop = ""
+        self.session.caller_stopped(event.item_id or "speech")
+
+    def _committed(self, event: Any) -> None:
+        self._turn_item = event.item_id
+
+    def _partial(self, event: Any) -> None:
+        if event.delta:
+            self.session.caller_said(event.delta, onset=event.item_id, final=False, item=event.item_id)
+
+    def _transcript(self, event: Any) -> None:
+        self._turn_item = event.item_id
+        self.session.caller_said(event.transcript, onset=event.item_id, item=event.item_id)
+
+    def _untranscribed(self, event: Any) -> None:
+        self.session.noticed("transcription_failed", str(getattr(event.error, "message", "")))
+
+    def _turn(self, kind: str, onset: str) -> None:
+        """A turn of the caller has settled: it continues a discarded response, is no turn at all, or wants a reply."""
+        if self._watching:
+            return
+        generation = self._continues.pop(onset, "")
+        if kind in {"noise", "backchannel"}:
+            if self._port.managed and self._turn_item in self._kept:
+                self._port.delete(self._turn_item)
+            return
+        if generation:
+            self.session.discarded(generation)
+        if self._port.managed:
+            self.session.wants_reply()
+
+    # -- errors -------------------------------------------------------------------------------------------------
+
+    def _error(self, event: Any) -> None:
+        error = event.error
+        code, event_id = error.code or error.type or "", error.event_id or ""
+        if not self._port.failed(code, event_id, error.message):
+            self.session.noticed("server_error", f"{code}: {error.message}")
+
+
+def _whole(arguments: str | None) -> bool:
+    """Whether the arguments are complete JSON; a broken item is never repaired (O10)."""
+    try:
+        json.loads(arguments or "{}")
+    except json.JSONDecodeError:
+        return False
+    return True
