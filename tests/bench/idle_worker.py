@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.bench.subjects import entered, guarding  # noqa: E402 -- the path is set above
+from tests.bench.subjects import entered, guarding
 
 TRACED = 500
 """Sessions whose Python objects are counted; counting is slow, so not all are."""

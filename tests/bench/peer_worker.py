@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _open(name: str, postgres: str) -> Any:
     if name == "dbos_postgres":
         return dbos(postgres)
     if name == "dbos_sqlite":
-        return dbos(f"sqlite:///{os.getcwd()}/dbos.sqlite")
+        return dbos(f"sqlite:///{Path.cwd()}/dbos.sqlite")
     return {"langgraph": langgraph, "agent_once": agent_once, "exactly_once": exactly_once, "sakrit": sakrit}[name](
         f"{name}.sqlite"
     )

@@ -85,7 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="smaller sizes: for a look, not for a judgement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
     parser.add_argument(
-        "--scratch", type=Path, default=ROOT / ".bench" / "scratch", help="where to write: names the disk that is measured"
+        "--scratch",
+        type=Path,
+        default=ROOT / ".bench" / "scratch",
+        help="where to write: names the disk that is measured",
     )
     beside = ROOT / ".bench" / "bin" / "python"
     parser.add_argument(

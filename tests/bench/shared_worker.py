@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.bench.subjects import durable, guarding, left  # noqa: E402 -- the path is set above
-from toolguard.errors import StoreBusy  # noqa: E402
+from tests.bench.subjects import durable, guarding, left
+from toolguard.errors import StoreBusy
 
 THINKING = 0.4
 """Longest pause between two records, in seconds."""

@@ -58,9 +58,7 @@ async def bare_look(city: str) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def guarding(
-    store: str | Path, policy: toolguard.Policy | None = None
-) -> AsyncGenerator[toolguard.Guard]:
+async def guarding(store: str | Path, policy: toolguard.Policy | None = None) -> AsyncGenerator[toolguard.Guard]:
     """A guard over the tools of this module."""
     async with toolguard.Guard(store, tools=TOOLS, policy=policy) as guard:
         yield guard

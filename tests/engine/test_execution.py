@@ -1174,5 +1174,3 @@ async def test_d3_a_mutation_in_doubt_is_never_run_again():
             await asyncio.sleep(3600)
         assert (len(tries), h.phase()) == (1, "in_doubt")
         assert '"in_doubt"' in h.port.output("c2")
-
-

@@ -148,7 +148,7 @@ def of(deaths, *flows):
 
 
 class TestMutations:
-    def test_W1_an_effect_is_never_without_its_commit_record(self, deaths):
+    def test_w1_an_effect_is_never_without_its_commit_record(self, deaths):
         """Promise 10: only six pairs of effects and phase exist, and each of them was seen."""
         rows = {(death.effects, death.found) for death in of(deaths, *MUTATIONS) if death.found}
         assert rows == ALLOWED
@@ -156,27 +156,27 @@ class TestMutations:
         assert unwritten
         assert all(death.effects == 0 for death in unwritten)
 
-    def test_L5_at_most_one_attempt_and_one_commit_record_ever(self, deaths):
+    def test_l5_at_most_one_attempt_and_one_commit_record_ever(self, deaths):
         for death in of(deaths, *MUTATIONS):
             assert death.attempts <= 1, death
             assert death.commits <= 1, death
             assert death.effects_then <= 1, death
 
-    def test_D3_in_doubt_is_never_run_again(self, deaths):
+    def test_d3_in_doubt_is_never_run_again(self, deaths):
         doubtful = [death for death in of(deaths, "charge", "book") if death.found is Phase.IN_DOUBT]
         assert {death.effects for death in doubtful} == {0, 1}
         for death in doubtful:
             assert death.then is Phase.IN_DOUBT, death
             assert death.effects_then == death.effects, death
 
-    def test_D1_a_probe_finds_out_what_happened(self, deaths):
+    def test_d1_a_probe_finds_out_what_happened(self, deaths):
         doubtful = [death for death in of(deaths, "charge_probed", "book_probed") if death.found is Phase.IN_DOUBT]
         assert {death.effects for death in doubtful} == {0, 1}
         for death in doubtful:
             assert death.then is (Phase.DONE if death.effects else Phase.FAILED), death
             assert death.effects_then == death.effects, death
 
-    def test_H4_what_was_not_committed_goes_on(self, deaths):
+    def test_h4_what_was_not_committed_goes_on(self, deaths):
         planned = [death for death in of(deaths, *MUTATIONS) if death.found is Phase.PLANNED]
         for death in planned:
             if death.flow == "decline":
@@ -184,13 +184,13 @@ class TestMutations:
             elif not death.cancelled:
                 assert (death.effects_then, death.then) == (1, Phase.DONE), death
 
-    def test_G4_what_the_caller_stopped_does_not_happen_after_a_crash(self, deaths):
+    def test_g4_what_the_caller_stopped_does_not_happen_after_a_crash(self, deaths):
         stopped = [death for death in of(deaths, "stopped") if death.cancelled]
         assert any(death.found is Phase.PLANNED for death in stopped)
         for death in stopped:
             assert (death.effects_then, death.then) == (0, Phase.CANCELLED), death
 
-    def test_L1_final_stays_final(self, deaths):
+    def test_l1_final_stays_final(self, deaths):
         final = [death for death in deaths if death.found and Phase(death.found).final]
         assert {death.found for death in final} == {Phase.DONE, Phase.FAILED, Phase.CANCELLED}
         for death in final:
@@ -198,13 +198,13 @@ class TestMutations:
 
 
 class TestIdempotentWrites:
-    def test_D2_repeated_only_with_the_same_key(self, deaths):
+    def test_d2_repeated_only_with_the_same_key(self, deaths):
         notes = of(deaths, *NOTES)
         assert max(death.attempts for death in notes) == 2
         for death in notes:
             assert death.keys <= 1, death
 
-    def test_D2_done_in_the_end(self, deaths):
+    def test_d2_done_in_the_end(self, deaths):
         for death in of(deaths, *NOTES):
             if death.found:
                 assert death.then is Phase.DONE, death
@@ -214,7 +214,7 @@ class TestIdempotentWrites:
 
 
 class TestReads:
-    def test_H4_reads_run_again_and_end(self, deaths):
+    def test_h4_reads_run_again_and_end(self, deaths):
         for death in of(deaths, "look"):
             if death.found:
                 assert death.then is Phase.DONE, death
@@ -249,7 +249,7 @@ def test_a_directory_can_be_opened_after_any_death_at_its_birth(tmp_path):
         assert len(lines(home, "second")) == 1
 
 
-def test_L1_an_attempt_that_nobody_knows_of_is_not_failed_by_the_next_one(tmp_path):
+def test_l1_an_attempt_that_nobody_knows_of_is_not_failed_by_the_next_one(tmp_path):
     """A repeated write that is stopped right before its second effect is in doubt again: the first may have happened."""
     assert ended(child(play, str(tmp_path), "note", "note", "after the effect")) == -signal.SIGKILL
     recover(tmp_path, ["note"], "leave")

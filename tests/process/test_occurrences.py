@@ -39,7 +39,7 @@ def answered(home, session):
 class TestScopes:
     """S8: ``order`` is recognised by its caller, ``pay`` in the whole tenant."""
 
-    def test_T3_one_runs_and_one_joins(self, home, pair, tool):
+    def test_t3_one_runs_and_one_joins(self, home, pair, tool):
         one, two = pair
         first = one.start("call", "one", tool, "ana")
         wait_for(home / f"at.{tool}.ana")
@@ -57,7 +57,7 @@ class TestScopes:
         assert answer.form == "replayed"
         assert '"first":"one/1"' in answer.text
 
-    def test_S8_what_another_session_has_done_is_told_and_not_repeated(self, home, pair, tool):
+    def test_s8_what_another_session_has_done_is_told_and_not_repeated(self, home, pair, tool):
         one, two = pair
         (home / f"go.{tool}.ana").touch()
         assert one.do("call", "one", tool, "ana") == f"{tool} for ana"
@@ -68,7 +68,7 @@ class TestScopes:
             assert "one/1" in text
         assert len(lines(home, "ana")) == 1
 
-    def test_T3_a_holder_that_dies_while_committing_leaves_a_doubt(self, home, pair, tool):
+    def test_t3_a_holder_that_dies_while_committing_leaves_a_doubt(self, home, pair, tool):
         one, two = pair
         one.start("call", "one", tool, "ana")
         wait_for(home / f"at.{tool}.ana")
@@ -83,7 +83,7 @@ class TestScopes:
         two.end()
         assert {record.verdict for record in called(home, "two")} <= {"join", "in_doubt"}
 
-    def test_T3_two_that_come_at_once_act_once(self, home, pair, tool):
+    def test_t3_two_that_come_at_once_act_once(self, home, pair, tool):
         one, two = pair
         for number in range(10):
             (home / f"go.{tool}.{number}").touch()
@@ -95,7 +95,7 @@ class TestScopes:
 
 
 class TestOtherCallers:
-    def test_S8_another_caller_of_the_tenant_is_somebody_else(self, home):
+    def test_s8_another_caller_of_the_tenant_is_somebody_else(self, home):
         one, two = Actor(home), Actor(home)
         one.do("enter", "one", caller="ana")
         two.do("enter", "two", caller="ben")
@@ -106,7 +106,7 @@ class TestOtherCallers:
         one.end()
         two.end()
 
-    def test_S8_another_tenant_is_somebody_else(self, home):
+    def test_s8_another_tenant_is_somebody_else(self, home):
         one, two = Actor(home), Actor(home)
         one.do("enter", "one", tenant="north")
         two.do("enter", "two", tenant="south")
@@ -117,7 +117,7 @@ class TestOtherCallers:
         one.end()
         two.end()
 
-    def test_S_running_other_details_of_what_runs_elsewhere_are_not_joined(self, home, pair):
+    def test_s_running_other_details_of_what_runs_elsewhere_are_not_joined(self, home, pair):
         """Same intent, other fingerprint: told that the first stands with other details, not run, not its result."""
         one, two = pair
         first = one.start("call", "one", "pay", "ana", 100)
@@ -152,7 +152,7 @@ class TestTheTruthComesOut:
         third.do("until_claimed", "one", "wire")
         return two, third
 
-    def test_D1_it_happened(self, home, pair):
+    def test_d1_it_happened(self, home, pair):
         two, third = self.killed(home, pair, acted=True)
         name, text = two.do("call", "two", "wire", "ana")
         assert name == "AlreadyDone"
@@ -160,7 +160,7 @@ class TestTheTruthComesOut:
         assert len(lines(home, "ana")) == 1
         third.end()
 
-    def test_D1_it_did_not_happen_and_the_next_occurrence_inherits_the_key(self, home, pair):
+    def test_d1_it_did_not_happen_and_the_next_occurrence_inherits_the_key(self, home, pair):
         two, third = self.killed(home, pair, acted=False)
         third.end()
         with Journal(home) as journal:

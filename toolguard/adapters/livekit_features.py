@@ -10,6 +10,8 @@ from toolguard.errors import FeatureMissing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["agents", "require"]
+
 _ADVICE = "pip install 'toolguard-voice[livekit]'"
 
 try:

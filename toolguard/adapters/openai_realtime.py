@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Turns = Literal["while_calls_run", "server"]
 
 
-def realtime_tools(tools: Sequence[Tool[..., Any]]) -> list[dict[str, Any]]:
+def realtime_tools(tools: Sequence[Tool[..., Any]]) -> list[Any]:
     """The tools as ``session.update`` wants them."""
     return [tool.schema("realtime") for tool in tools]
 

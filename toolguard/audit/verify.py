@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from toolguard.audit.anchor import Anchor
-    from toolguard.audit.source import Ask
+    from toolguard.audit.source import Ask, Row
 
 PAGE = 512
 
@@ -74,16 +74,8 @@ class Verifier:
         verdict = await self._verify(session, anchor.pair if anchor is not None else own)
         if verdict.ok and anchor is not None:
             verdict = self._against_index(verdict, own)
-        after = await self._trail.row(session)
-        if verdict.ok and verdict.records > after.seq:
-            verdict = chain.Verdict(
-                ok=False,
-                records=after.seq,
-                head=after.chain,
-                damage="inserted",
-                seq=after.seq + 1,
-                sentence=f"record {after.seq + 1} was inserted: the session has {after.seq} records",
-            )
+        if verdict.ok and verdict.records > row.seq:
+            verdict = self._not_added(verdict, await self._trail.row(session))
         return _checked(session, verdict)
 
     async def store(self) -> AsyncIterator[Checked]:
@@ -97,20 +89,21 @@ class Verifier:
             yield self._gone(session)
 
     async def _verify(self, session: str, anchor: tuple[int, bytes] | None) -> chain.Verdict:
-        """Walk the chain in a thread of its own, which fetches pages as it goes: neither loop nor writer is held."""
+        """Walk the chain; a long one in a thread of its own, which fetches pages as it goes, so that nobody is held."""
         loop = asyncio.get_running_loop()
+        first = await self._ask(page_of_records(session, 0, PAGE))
+        if len(first) < PAGE:
+            return chain.verify(first, key=self._key, anchor=anchor)
 
         async def page(after: int) -> list[tuple[int, bytes]]:
             return await self._ask(page_of_records(session, after, PAGE))
 
         def rows() -> Iterator[tuple[int, bytes]]:
-            after = 0
-            while True:
-                some = asyncio.run_coroutine_threadsafe(page(after), loop).result()
+            some = first
+            yield from some
+            while len(some) == PAGE:
+                some = asyncio.run_coroutine_threadsafe(page(some[-1][0]), loop).result()
                 yield from some
-                if len(some) < PAGE:
-                    return
-                after = some[-1][0]
 
         return await asyncio.to_thread(lambda: chain.verify(rows(), key=self._key, anchor=anchor))
 
@@ -121,6 +114,15 @@ class Verifier:
         cut = verdict.records + 1
         sentence = f"the end was cut off: records {cut} to {own[0]} are missing"
         return verdict._replace(ok=False, damage="cut", seq=cut, sentence=sentence)
+
+    @staticmethod
+    def _not_added(verdict: chain.Verdict, row: Row) -> chain.Verdict:
+        """Records beyond those of the index are new ones, if the index has grown with them."""
+        if verdict.records <= row.seq:
+            return verdict
+        extra = row.seq + 1
+        sentence = f"record {extra} was inserted: the session has {row.seq} records"
+        return chain.Verdict(ok=False, records=row.seq, head=row.chain, damage="inserted", seq=extra, sentence=sentence)
 
     def _gone(self, session: str) -> Checked:
         last = self._anchors[session].records

@@ -123,6 +123,20 @@ class Attempts:
     async def _invoke(self, live: Live, body: Body) -> Any:
         DESK.set(None)
         BENCH.set(body)
+        fresh, spec = self._engine.fresh, live.tool.spec
+        if fresh is None or spec.fresh_for <= 0 or spec.scope == "session":
+            return await self._body(live)
+        token, kept = await fresh.look(self._engine.scope_of(spec.scope), live.run.intent)
+        if kept is not None:
+            live.cached = True
+            return live.tool.load_result(kept)
+        value = await self._body(live)
+        raw, warning = self._engine.outcomes.dump(live, value)
+        if not warning:
+            await fresh.keep(live.run.intent, token, bytes(raw), spec.fresh_for)
+        return value
+
+    async def _body(self, live: Live) -> Any:
         call = live.tool.body(live.arguments, live.injected)
         if live.tool.is_async:
             return await call()

@@ -82,10 +82,19 @@ class Decisions:
             )
         )
         if self.watching:
+            self._suppose(interrupt, decided)
             return decided
         for one in decided:
             self._act(one, name, onset)
         return decided
+
+    def _suppose(self, interrupt: Interrupt, decided: list[r.Decided]) -> None:
+        """A watched run passes a gate that would have been shut: until the words settle it counts as waiting there."""
+        for one in decided:
+            if one.choice == "hold":
+                self._verdicts.as_if_held.add(one.run)
+            elif not (isinstance(interrupt, BargeIn) and interrupt.stage == "onset"):
+                self._verdicts.as_if_held.discard(one.run)
 
     def _act(self, one: r.Decided, name: str, onset: str) -> None:
         if one.choice == "stop":
@@ -108,4 +117,5 @@ class Decisions:
     def early(self, run: Run) -> bool:
         """Whether stopping a run now leaves no effect behind."""
         live = self._execution.live.get(run.number)
-        return run.phase.uncommitted or (live is not None and live.window)
+        waits = run.number in self._verdicts.as_if_held
+        return run.phase.uncommitted or waits or (live is not None and live.window)

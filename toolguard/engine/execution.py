@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from toolguard.core.slots import Run
+    from toolguard.engine.fresh import FreshReads
     from toolguard.engine.gate import Gate
     from toolguard.engine.journal import Entry
     from toolguard.engine.ledger import Ledger
@@ -45,6 +46,8 @@ class Execution:
         self.live: dict[int, Live] = {}
         self.unrecorded: set[int] = set()
         self.closing = False
+        self.fresh: FreshReads | None = None
+        self.scope_of: Callable[[str], str] = lambda _scope: ""
         self.outcomes = Outcomes(self)
         self._attempts = Attempts(self)
         self.on_settled: Callable[[Live], None] = lambda _live: None
@@ -139,6 +142,8 @@ class Execution:
         except asyncio.CancelledError:
             self._not_begun(live, number, "stopped_before_effect", live.stop_reason or "cancelled")
             raise
+        if self.fresh is not None:
+            await self.fresh.stale([self.scope_of(scope) for scope in ("caller", "tenant")])
         live.window = False
         live.committed = True
         self._attempts.arm(live, spec.time_limit, started=True)

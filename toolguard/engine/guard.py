@@ -7,6 +7,7 @@ import inspect
 import os
 import secrets
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from toolguard.audit.trail import Trail
@@ -17,6 +18,7 @@ from toolguard.core.unheard import Unheard, unheard_of
 from toolguard.engine.asking import Asker
 from toolguard.engine.clock import SystemClock
 from toolguard.engine.feed import Feed
+from toolguard.engine.fresh import FreshReads
 from toolguard.engine.journal import Journal
 from toolguard.engine.ledger import Ledger
 from toolguard.engine.limits import Limits
@@ -30,7 +32,7 @@ from toolguard.engine.toolbox import by_name, check_scopes
 from toolguard.engine.wiring import Wiring
 from toolguard.errors import DeclarationError, StoreError, ToolguardError
 from toolguard.listen.rules import by_rules
-from toolguard.stores.locate import store_from
+from toolguard.stores.locate import cache_beside, store_from
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -101,6 +103,7 @@ class Guard:
         self.feed = Feed(self.journal)
         self._asker = Asker()
         self._secret = b""
+        self._fresh: FreshReads | None = None
         self.switches = Switches(self.journal)
         self._refresher: asyncio.Task[None] | None = None
         self._opening: asyncio.Lock | None = None
@@ -145,6 +148,9 @@ class Guard:
             await asyncio.gather(self._refresher, return_exceptions=True)
             self._refresher = None
         self._asker.close()
+        if self._fresh is not None:
+            self._fresh.close()
+            self._fresh = None
         self._open = False
         await self.journal.close()
 
@@ -260,8 +266,15 @@ class Guard:
             port=port,
             secret=self._secret,
             paused=self.switches.paused,
+            fresh=self._fresh_reads(known),
             finish=self._finished,
         )
+
+    def _fresh_reads(self, known: dict[str, Tool[Any, Any]]) -> FreshReads | None:
+        """The cache of reads, opened only where a tool shares fresh results beyond its session."""
+        if self._fresh is None and any(t.spec.fresh_for > 0 and t.spec.scope != "session" for t in known.values()):
+            self._fresh = FreshReads(partial(cache_beside, self._store))
+        return self._fresh
 
     def _opened(
         self, row: SessionRow, known: dict[str, Tool[Any, Any]], port: Port | None, *, agent: str, caller: str

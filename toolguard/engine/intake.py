@@ -13,7 +13,7 @@ from toolguard.engine.answers import Answers
 from toolguard.engine.approvals import Approvals
 from toolguard.engine.elsewhere import Elsewhere
 from toolguard.engine.slotting import Arrival, barred, called
-from toolguard.errors import ClaimLost, InvalidArguments
+from toolguard.errors import ClaimLost, InvalidArguments, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from toolguard.engine.judging import Judge, Judged
     from toolguard.engine.ledger import ClaimRow
     from toolguard.engine.live import Live
-    from toolguard.errors import StoreError
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
 
@@ -87,15 +86,30 @@ class Intake:
             self.injected[arrival.number] = injected
         wide = tool.spec.effect.writes and tool.spec.scope != "session"
         intent = self._judge.intent(tool.spec, arguments)
-        if wide and not self._claims.known(intent):
+        if wide:
             self._later_on(arrival.number, self._look_first(arrival, tool, arguments, intent))
         else:
             self._admit(arrival, tool, arguments, intent, None)
         return arrival.number
 
-    async def _look_first(self, arrival: Arrival, tool: Tool[Any, Any], arguments: Arguments, intent: str) -> None:
-        claim = await self._claims.look(intent)
-        self._admit(arrival, tool, arguments, intent, claim)
+    async def _look_first(
+        self, arrival: Arrival, tool: Tool[Any, Any], arguments: Arguments, intent: str, again: Live | None = None
+    ) -> None:
+        """Judge a call by what the store knows of its intent; ``again`` is the run whose claim was refused."""
+        claim: ClaimRow | StoreError | None
+        try:
+            claim = await self._claims.look(intent)
+        except StoreError as error:
+            claim = error
+        if again is not None:
+            self._ledger.state.retract(arrival.number)
+            self._execution.live.pop(again.run.number, None)
+        if isinstance(claim, StoreError):
+            self._answers.at_once(arrival, tool, arguments, "unavailable", why=str(claim), intent=intent)
+        else:
+            self._admit(arrival, tool, arguments, intent, claim, parent=again.parent if again is not None else None)
+        if again is not None:
+            again.tell()
 
     def _again(self, known: int, arrival: Arrival, tool: Tool[Any, Any] | None, raw: Any) -> int:
         """The same call id again: the same answer, or, with other arguments, a conflict (S5, I04)."""
@@ -128,11 +142,11 @@ class Intake:
         number = self._ledger.next_call()
         if injected:
             self.injected[number] = injected
-        claim = None
-        if tool.spec.effect.writes and tool.spec.scope != "session" and not self._claims.known(intent):
-            claim = await self._claims.look(intent)
         arrival = Arrival(name=tool.name, number=number, parent=within.calls[0] if within is not None else 0)
-        self._admit(arrival, tool, arguments, intent, claim, parent=parent)
+        if tool.spec.effect.writes and tool.spec.scope != "session" and parent is None:
+            await self._look_first(arrival, tool, arguments, intent)
+        else:
+            self._admit(arrival, tool, arguments, intent, None, parent=parent)
         return number
 
     def broken(self, arrival: Arrival, *, kept: bool) -> int:
@@ -275,24 +289,21 @@ class Intake:
             live.error = error
             live.tell()
             return
-        self._later_on(live.run.calls[0], self._judge_again(live))
-
-    async def _judge_again(self, live: Live) -> None:
-        state = self._ledger.state
-        slot = state.slots[live.run.calls[0]]
-        claim = await self._claims.look(live.run.intent)
-        state.retract(slot.number)
-        self._execution.live.pop(live.run.number, None)
+        slot = self._ledger.state.slots[live.run.calls[0]]
         arrival = Arrival(
             slot.call_id, slot.tool, slot.generation, slot.batch, slot.index, slot.item, slot.number, slot.parent
         )
-        self._admit(arrival, live.tool, live.arguments, live.run.intent, claim, parent=live.parent)
-        live.tell()
+        work = self._look_first(arrival, live.tool, live.arguments, live.run.intent, live)
+        self._later_on(slot.number, work)
 
     def _later_on(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         """Do something about a call that has to ask the store first."""
         task = self.looking[number] = asyncio.create_task(work)
-        task.add_done_callback(lambda _task: self.looking.pop(number, None))
+        task.add_done_callback(lambda done: self._looked(number, done))
+
+    def _looked(self, number: int, task: asyncio.Task[None]) -> None:
+        if self.looking.get(number) is task:
+            del self.looking[number]
 
     async def settled(self) -> None:
         """Wait for what is being looked up (used when the session closes)."""

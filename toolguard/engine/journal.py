@@ -2,8 +2,8 @@
 
 The event loop never touches a store. Records are encoded on the loop, put into a queue and forgotten or awaited; the
 writer takes all that has gathered while the last commit ran (the fsync itself is the batching window, so there is no
-linger) and answers them with one wake-up. What nobody awaits is handed to the writer as soon as the loop comes round
-again, so that what one turn of the loop writes lands together. Stores that return at once (memory) are written in place.
+linger) and answers them with one wake-up. What nobody awaits is handed over as soon as the loop comes round again, so
+that what one turn of the loop writes lands together. Stores that return at once (memory) are written in place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from toolguard.errors import Fenced, StoreError, StoreUnavailable
+from toolguard.engine.batch import grouped
+from toolguard.errors import StoreError, StoreUnavailable
 from toolguard.stores.base import Append, Receipt
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Journal:
             held = _NOTHING
 
     def _commit(self, batch: list[Entry]) -> list[Entry]:
-        groups = _grouped(batch)
+        groups = grouped(batch)
         try:
             answers = self.store.commit([append for append, _ in groups]) if groups else []
         except StoreError as error:
@@ -268,37 +269,6 @@ class Journal:
             good = [entry for entry in batch if entry.receipt is not None and entry.records]
             if good:
                 self.landed(good)
-
-
-def _grouped(batch: list[Entry]) -> list[tuple[Append, list[Entry]]]:
-    """Join entries that stand or fall together; fail those whose predecessor was refused."""
-    if len(batch) == 1 and batch[0].after is None:
-        return [(batch[0].append, batch)]
-    groups: list[tuple[Append, list[Entry]]] = []
-    place: dict[int, int] = {}
-    for entry in batch:
-        after = entry.after
-        if after is not None and after.error is not None:
-            entry.error = after.error if isinstance(after.error, Fenced) else type(after.error)(after.error.what)
-            continue
-        if after is not None and id(after) in place:
-            at = place[id(after)]
-            first, members = groups[at]
-            groups[at] = (_joined(first, entry.append), [*members, entry])
-        else:
-            at = len(groups)
-            groups.append((entry.append, [entry]))
-        place[id(entry)] = at
-    return groups
-
-
-def _joined(first: Append, second: Append) -> Append:
-    return first._replace(
-        drafts=first.drafts + second.drafts,
-        durable=first.durable or second.durable,
-        swaps=first.swaps + second.swaps,
-        marks=first.marks + second.marks,
-    )
 
 
 def _give_up(waiter: asyncio.Future[Receipt]) -> None:

@@ -66,6 +66,12 @@ class Judge:
         value = {"session": state.session, "caller": state.caller, "tenant": ""}[spec.scope]
         return intent_key(self._secret, state.tenant, spec.scope, value, spec.name, arguments.identity)
 
+    def scope(self, scope: str) -> str:
+        """The name of a caller's or tenant's scope in the cache of reads (S1)."""
+        state = self._ledger.state
+        value = state.caller if scope == "caller" else ""
+        return intent_key(self._secret, state.tenant, scope, value, "", "")
+
     def key(self, run: Run) -> str:
         """The idempotency key of a run's occurrence; reads have none."""
         return idempotency_key(run.intent, run.occurrence) if run.effect.writes else ""
@@ -94,8 +100,10 @@ class Judge:
         state = self._ledger.state
         run = state.runs.get(state.newest.get(intent, 0))
         confirmed = self._confirmed(intent, arguments.fingerprint)
-        if run is None and claim is not None and claim.session != state.session:
-            return self._remote(spec, arguments, claim, confirmed=confirmed)
+        if claim is not None and (run is None or claim.session != state.session):
+            remote = self._remote(spec, arguments, claim, confirmed=confirmed)
+            if run is None or remote.verdict != "run":
+                return remote
         number = self._next_occurrence(run, claim)
         if run is None:
             return self._new(spec, arguments, None, number, free=child or confirmed)
@@ -154,11 +162,11 @@ class Judge:
     @staticmethod
     def _next_occurrence(run: Run | None, claim: ClaimRow | None) -> int:
         """The next number; after "did not happen" the same one, so that its key is inherited (D1)."""
+        if claim is not None and (run is None or claim.occurrence > run.occurrence):
+            return claim.occurrence if claim.state == "undone" else claim.occurrence + 1
         if run is not None:
             inherits = run.phase is Phase.FAILED and run.source in {"probe", "person"}
             return run.occurrence if inherits else run.occurrence + 1
-        if claim is not None:
-            return claim.occurrence if claim.state == "undone" else claim.occurrence + 1
         return 1
 
     @staticmethod

@@ -27,6 +27,7 @@ class Live:
         window: Its commit record is queued but the effect has not begun: it can still be stopped (W2).
         committed: The key has been handed out: the effect may have happened.
         left: ``committing()`` was left normally: the effect happened (W6).
+        cached: The value came from the cache of fresh reads.
         value: What the body returned, as the body returned it.
         error: What the body raised.
         recorded: False once a known outcome could not be written in time (W4).
@@ -34,8 +35,8 @@ class Live:
     """
 
     __slots__ = (
-        "_plain", "arguments", "begun", "calls_inside", "children", "committed", "error", "given_up", "injected",
-        "left", "parent", "planned", "recorded", "run", "stop_reason", "task", "time_left", "timer",
+        "_plain", "arguments", "begun", "cached", "calls_inside", "children", "committed", "error", "given_up",
+        "injected", "left", "parent", "planned", "recorded", "run", "stop_reason", "task", "time_left", "timer",
         "timer_due", "told", "tool", "value", "waiters", "waits_for", "window",
     )  # fmt: skip
 
@@ -65,6 +66,7 @@ class Live:
         self.committed = False
         self.left = False
         self.begun = False
+        self.cached = False
         self.given_up = False
         self.recorded = True
         self.stop_reason = ""

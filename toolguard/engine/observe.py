@@ -12,6 +12,9 @@ from toolguard.core import records as r
 from toolguard.core.effect import Effect
 from toolguard.core.envelope import shortened
 from toolguard.engine.session import Session
+from toolguard.engine.watched import WatchedBody
+from toolguard.errors import Refused
+from toolguard.tools.ambient import BENCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,16 +34,22 @@ class Watch(Session):
         """Run the plain function in the caller's own task, and keep the books beside it."""
         arguments = tool.arguments(instance, args, kwargs)
         run = self._called(tool, arguments)
+        body = WatchedBody(self, self._w, run)
+        token = BENCH.set(body)
         try:
-            value = tool.plain(*args, **kwargs)
+            value = (
+                tool.plain(*args, **kwargs) if tool.is_async else await asyncio.to_thread(tool.plain, *args, **kwargs)
+            )
             if inspect.isawaitable(value):
                 value = await value
         except asyncio.CancelledError:
-            self._cut(tool, run)
+            self._cut(run)
             raise
         except Exception as error:
-            self._raised(tool, run, error)
+            self._raised(tool, run, body, error)
             raise
+        finally:
+            BENCH.reset(token)
         self._w.ledger.write(r.Returned(run=run, result=_json(tool, value)))
         return value
 
@@ -74,21 +83,25 @@ class Watch(Session):
             )
         ]
         if spec.effect.writes:
-            records.append(r.CommitBegan(run=run, key=self._w.judge.key_of(intent, would.occurrence)))
+            inside = spec.commits == "inside"
+            key = self._w.judge.key_of(intent, would.occurrence)
+            records.append(r.Began(run=run) if inside else r.CommitBegan(run=run, key=key))
         ledger.write(*records)
         return run
 
-    def _cut(self, tool: Any, run: int) -> None:
+    def _cut(self, run: int) -> None:
         """A cancelled body: stopped before its commit, else nobody knows."""
-        if tool.spec.effect.writes:
-            self._w.ledger.write(r.Lost(run=run, why="the framework cancelled the body"))
-        else:
+        if self._w.ledger.state.runs[run].phase.uncommitted:
             self._w.ledger.write(r.Stopped(run=run, reason="the framework cancelled the body"))
+        else:
+            self._w.ledger.write(r.Lost(run=run, why="the framework cancelled the body"))
 
-    def _raised(self, tool: Any, run: int, error: Exception) -> None:
+    def _raised(self, tool: Any, run: int, body: WatchedBody, error: Exception) -> None:
         why = f"{type(error).__name__}: {error}"[:2000]
-        known = isinstance(error, tool.spec.did_not_happen) or not tool.spec.effect.writes
-        if known:
+        known = isinstance(error, (Refused, *tool.spec.did_not_happen))
+        if body.left:
+            self._w.ledger.write(r.Returned(run=run, warning=f"raised after the commit: {why}"))
+        elif known or self._w.ledger.state.runs[run].phase.uncommitted:
             self._w.ledger.write(r.Failed(run=run, code=type(error).__name__, message=why))
         else:
             self._w.ledger.write(r.Lost(run=run, why=why))

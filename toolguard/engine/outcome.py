@@ -47,7 +47,12 @@ class Outcomes:
             return
         live.value = value
         record = r.Returned(
-            run=run.number, attempt=number, result=result, warning=warning, undo=self.undo_of(live, value)
+            run=run.number,
+            attempt=number,
+            result=result,
+            warning=warning,
+            cached=live.cached,
+            undo=self.undo_of(live, value),
         )
         await self._happened(live, record)
 

@@ -131,9 +131,7 @@ class Reports:
         """It was no speech after all."""
         self._w.barge_ins.retracted(onset)
 
-    def agent_spoke(
-        self, generation: str, text: str, *, unheard: str = "", cut: bool = False, item: str = ""
-    ) -> None:
+    def agent_spoke(self, generation: str, text: str, *, unheard: str = "", cut: bool = False, item: str = "") -> None:
         """The caller heard ``text``; ``unheard`` was cut off, or, with ``cut``, something that is not known (I23)."""
         cut = cut or bool(unheard)
         self._w.ledger.write(r.Said(text=text, unheard=unheard, generation=generation, item=item, cut=cut))

@@ -34,12 +34,16 @@ class Verdicts:
         execution: The runs.
         policy: The guard's policy; the default table speaks where it has no opinion.
         asker: Runs user code within bounds.
+
+    Attributes:
+        as_if_held: Runs of a watched session that would wait at the gate: they are asked about as uncommitted.
     """
 
     def __init__(self, execution: Execution, policy: Policy | None, asker: Asker) -> None:
         self._execution = execution
         self._policy = policy
         self._asker = asker
+        self.as_if_held: set[int] = set()
         self.name = name_of(policy) if policy is not None else name_of(_DEFAULT)
 
     def decide(
@@ -57,7 +61,7 @@ class Verdicts:
     def _view(self, run: Run) -> ToolCall:
         """A run as the policy sees it; one whose commit record is on its way can still be stopped (W2)."""
         live = self._execution.live.get(run.number)
-        early = live is not None and live.window
+        early = (live is not None and live.window) or run.number in self.as_if_held
         return self._execution.view(run, phase=Phase.STARTED if early else None)
 
     def _ask(self, interrupt: Interrupt, views: Sequence[tuple[Run, ToolCall]]) -> list[Decision]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toolguard.core.policy import Policy
     from toolguard.core.slots import Run
     from toolguard.engine.asking import Asker
+    from toolguard.engine.fresh import FreshReads
     from toolguard.engine.journal import Entry
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
@@ -48,6 +49,7 @@ class Wiring:
         port: Port | None,
         secret: bytes,
         paused: Callable[[str], str],
+        fresh: FreshReads | None,
         finish: Callable[[Wiring, Entry, bool], Awaitable[None]],
     ) -> None:
         self.ledger = ledger
@@ -55,6 +57,7 @@ class Wiring:
         self.gate = Gate(ledger)
         self.execution = Execution(ledger, self.gate, limits, self._key)
         self.judge = Judge(ledger, self.execution, secret)
+        self.execution.fresh, self.execution.scope_of = fresh, self.judge.scope
         self.claims = Claims(ledger)
         self.delivery = Delivery(ledger, self.execution, port, limits)
         self.farewell = Farewell(self.gate, self.delivery, limits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from typing import TYPE_CHECKING
 
 from toolguard.errors import StoreForeign
@@ -11,6 +12,7 @@ from toolguard.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from toolguard.stores.base import Store
+    from toolguard.stores.cache import Cache
 
 _SERVERS = {
     "redis": "Redis",
@@ -52,3 +54,15 @@ def store_from(place: str | os.PathLike[str]) -> Store:
     from toolguard.stores.disk import DiskStore  # noqa: PLC0415 -- a memory store needs neither SQLite nor locks
 
     return DiskStore(text)
+
+
+def cache_beside(store: Store) -> Cache:
+    """The cache of reads that belongs to a store: in its directory, or in memory beside a store without one.
+
+    Raises:
+        StoreError: It cannot be opened; reads then go without.
+    """
+    from toolguard.stores.cache import MemoryCache, ReadCache  # noqa: PLC0415 -- most processes need no cache
+
+    path = getattr(store, "path", None)
+    return ReadCache(path / "cache") if path is not None else MemoryCache(time.monotonic)

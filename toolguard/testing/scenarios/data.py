@@ -30,6 +30,8 @@ class ToolPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         sync: Whether its body blocks a thread.
         terminal: Whether it ends the conversation.
         shield: Whether it is not to be interrupted.
+        undo: The tool that takes it back, if one is declared.
+        probe: Whether it has a probe, which looks into the ledger of side effects.
         options: More options of the decorator, as they are.
     """
 
@@ -42,6 +44,8 @@ class ToolPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sync: bool = False
     terminal: bool = False
     shield: bool = False
+    undo: str = ""
+    probe: bool = False
     options: dict[str, Any] = {}
 
 

@@ -1,0 +1,42 @@
+"""Which appends of a batch stand or fall together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toolguard.errors import Fenced
+
+if TYPE_CHECKING:
+    from toolguard.engine.journal import Entry
+    from toolguard.stores.base import Append
+
+
+def grouped(batch: list[Entry]) -> list[tuple[Append, list[Entry]]]:
+    """Join entries that stand or fall together; fail those whose predecessor was refused."""
+    if len(batch) == 1 and batch[0].after is None:
+        return [(batch[0].append, batch)]
+    groups: list[tuple[Append, list[Entry]]] = []
+    place: dict[int, int] = {}
+    for entry in batch:
+        after = entry.after
+        if after is not None and after.error is not None:
+            entry.error = after.error if isinstance(after.error, Fenced) else type(after.error)(after.error.what)
+            continue
+        if after is not None and id(after) in place:
+            at = place[id(after)]
+            first, members = groups[at]
+            groups[at] = (_joined(first, entry.append), [*members, entry])
+        else:
+            at = len(groups)
+            groups.append((entry.append, [entry]))
+        place[id(entry)] = at
+    return groups
+
+
+def _joined(first: Append, second: Append) -> Append:
+    return first._replace(
+        drafts=first.drafts + second.drafts,
+        durable=first.durable or second.durable,
+        swaps=first.swaps + second.swaps,
+        marks=first.marks + second.marks,
+    )

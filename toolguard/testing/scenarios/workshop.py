@@ -1,0 +1,234 @@
+"""The tools of a play, made from the scenario's list: they take their time, and leave their effects in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import toolguard
+from toolguard.testing.virtual import VirtualLoop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from toolguard.testing.scenarios.data import Step, ToolPlan
+    from toolguard.testing.scenarios.kit import Script
+    from toolguard.testing.scenarios.ledger import SideEffects
+    from toolguard.tools.tool import Tool
+
+_TYPES: dict[str, type] = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict}
+_CALLS = frozenset({"model.calls", "model.opens_call", "platform.sends"})
+NOTHING = "nothing"
+"""As a ``text`` of ``tool.returns``: the tool returns None."""
+
+
+class ToolBroke(RuntimeError):
+    """What a scenario's tool raises."""
+
+
+class Workshop:
+    """Makes the tools of one play.
+
+    Args:
+        script: The script.
+        effects: Where side effects go.
+    """
+
+    def __init__(self, script: Script, effects: SideEffects) -> None:
+        self._script = script
+        self._effects = effects
+        self._bodies = 0
+        self._ran: dict[str, int] = {}
+
+    # -- guarded ------------------------------------------------------------------------------------------------
+
+    def guarded(self) -> list[Tool[..., Any]]:
+        """The tools, declared as a developer would."""
+        made = {plan.name: self._declared(plan) for plan in self._script.tools}
+        for plan in self._script.tools:
+            if plan.undo:
+                taking_back = made[plan.undo]
+                made[plan.name].undo(lambda _result, other=taking_back, plan=plan: other.bind(**self._first_args(plan)))
+        return list(made.values())
+
+    def _declared(self, plan: ToolPlan) -> Tool[..., Any]:
+        body: Any = self._sync_body(plan) if plan.sync else self._body(plan)
+        options: dict[str, Any] = dict(plan.options)
+        if plan.effect == "read":
+            return toolguard.read(**options)(body)
+        if plan.commits_at is not None:
+            options["commits"] = "inside"
+        if plan.terminal:
+            options["terminal"] = True
+        declare: Any = toolguard.idempotent_write if plan.effect == "idempotent_write" else toolguard.mutation
+        made: Tool[..., Any] = declare(identity=plan.identity, **options)(body)
+        if plan.probe:
+            made.probe(self._probe(plan))
+        return made
+
+    def _body(self, plan: ToolPlan) -> Callable[..., Any]:
+        async def body(**args: Any) -> Any:
+            return await self._work(plan, args, toolguard.committing if plan.commits_at is not None else _at_start)
+
+        return _shaped(body, plan)
+
+    def _sync_body(self, plan: ToolPlan) -> Callable[..., Any]:
+        loop = asyncio.get_running_loop()
+
+        def body(**args: Any) -> Any:
+            return self._work_blocking(plan, args, loop)
+
+        return _shaped(body, plan)
+
+    def _probe(self, plan: ToolPlan) -> Callable[..., Any]:
+        from toolguard.testing.scenarios.ledger import acts_in  # noqa: PLC0415 - read when asked, not before
+
+        async def probe(attempt: Any, **_args: Any) -> Any:
+            acts = acts_in(self._effects.path)
+            found = any(act.what == "effect" and act.key == attempt.key for act in acts)
+            return toolguard.Happened({"found": True}) if found else toolguard.DidNotHappen()
+
+        return _shaped(probe, plan, first="attempt")
+
+    # -- naive --------------------------------------------------------------------------------------------------
+
+    def naive(self) -> dict[str, Callable[..., Any]]:
+        """The same bodies as plain functions, without toolguard."""
+        return {plan.name: self._naive(plan) for plan in self._script.tools}
+
+    def _naive(self, plan: ToolPlan) -> Callable[..., Any]:
+        async def body(**args: Any) -> Any:
+            return await self._work(plan, args, _no_commit)
+
+        def blocking(**args: Any) -> Any:
+            return self._work_blocking(plan, args, asyncio.get_running_loop())
+
+        return blocking if plan.sync else body
+
+    def schemas(self) -> list[dict[str, Any]]:
+        """The tools as the provider's session wants them."""
+        return [
+            {
+                "type": "function",
+                "name": plan.name,
+                "description": plan.name,
+                "parameters": {
+                    "type": "object",
+                    "properties": {name: {"type": kind} for name, kind in self._takes(plan).items()},
+                    "required": list(plan.takes),
+                },
+            }
+            for plan in self._script.tools
+        ]
+
+    # -- what bodies do -----------------------------------------------------------------------------------------
+
+    async def _work(self, plan: ToolPlan, args: dict[str, Any], commit: Callable[[], Any]) -> Any:
+        returns, seconds = self._next(plan, args)
+        number = self._begin(plan, args)
+        before = min((plan.commits_at or 0.0) / 1000, seconds)
+        try:
+            if plan.effect == "read":
+                await asyncio.sleep(seconds)
+                return self._end(plan, args, number, returns)
+            await asyncio.sleep(before)
+            async with commit() as key:
+                self._effects.write("effect", plan.name, args, key=key, body=number)
+                await asyncio.sleep(seconds - before)
+                return self._end(plan, args, number, returns)
+        except asyncio.CancelledError:
+            self._effects.write("cancelled", plan.name, args, body=number)
+            raise
+
+    def _work_blocking(self, plan: ToolPlan, args: dict[str, Any], loop: asyncio.AbstractEventLoop) -> Any:
+        returns, seconds = self._next(plan, args)
+        number = self._begin(plan, args)
+        if plan.effect == "read":
+            block(loop, seconds)
+            return self._end(plan, args, number, returns)
+        before = min((plan.commits_at or 0.0) / 1000, seconds)
+        block(loop, before)
+        with _blocking_commit(plan) as key:
+            self._effects.write("effect", plan.name, args, key=key, body=number)
+            block(loop, seconds - before)
+            return self._end(plan, args, number, returns)
+
+    def _begin(self, plan: ToolPlan, args: dict[str, Any]) -> int:
+        self._bodies += 1
+        self._effects.write("began", plan.name, args, body=self._bodies)
+        return self._bodies
+
+    def _end(self, plan: ToolPlan, args: dict[str, Any], number: int, returns: Step | None) -> Any:
+        if returns is not None and returns.raises:
+            self._effects.write("raised", plan.name, args, body=number)
+            raise ToolBroke(returns.raises)
+        self._effects.write("returned", plan.name, args, body=number)
+        if returns is not None:
+            return None if returns.text == NOTHING else returns.value
+        return {"ok": True}
+
+    def _next(self, plan: ToolPlan, args: dict[str, Any]) -> tuple[Step | None, float]:
+        """What the timeline says of this execution: with what it ends, and after how many seconds."""
+        calls = [s for s in self._script.steps if s.verb in _CALLS and s.tool == plan.name and s.args in (args, {})]
+        self._ran[plan.name] = nth = self._ran.get(plan.name, 0) + 1
+        call = calls[min(nth, len(calls)) - 1] if calls else None
+        ends = [s for s in self._script.steps if s.verb == "tool.returns" and call is not None and s.call == call.call]
+        if not ends or call is None:
+            return None, plan.ms / 1000
+        return ends[0], max(0.0, ends[0].at - call.at) / 1000
+
+    def _first_args(self, plan: ToolPlan) -> dict[str, Any]:
+        for step in self._script.steps:
+            if step.verb in _CALLS and step.tool == plan.name and isinstance(step.args, dict):
+                return step.args
+        return {}
+
+    @staticmethod
+    def _takes(plan: ToolPlan) -> dict[str, str]:
+        return plan.takes
+
+
+def block(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Block this thread for virtual seconds; on the loop's own thread nothing else runs meanwhile."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(seconds), loop).result()
+        return
+    if isinstance(loop, VirtualLoop):
+        loop.pass_time(seconds)
+
+
+def _shaped(function: Any, plan: ToolPlan, first: str = "") -> Any:
+    """Give a function the parameters that the scenario's tool takes."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    listed = [inspect.Parameter(name, kind, annotation=_TYPES[type_]) for name, type_ in plan.takes.items()]
+    if first:
+        listed.insert(0, inspect.Parameter(first, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Any))
+    function.__name__ = function.__qualname__ = plan.name
+    function.__signature__ = inspect.Signature(listed, return_annotation=Any)
+    function.__annotations__ = {one.name: one.annotation for one in listed}
+    function.__doc__ = f"{plan.name}."
+    return function
+
+
+@asynccontextmanager
+async def _no_commit() -> AsyncIterator[str]:
+    yield ""
+
+
+@asynccontextmanager
+async def _at_start() -> AsyncIterator[str]:
+    """A guarded write without a commit of its own has committed before its first line."""
+    yield toolguard.current_call().key
+
+
+@contextmanager
+def _blocking_commit(plan: ToolPlan) -> Iterator[str]:
+    if plan.commits_at is not None:
+        with toolguard.committing() as key:
+            yield key
+    else:
+        yield ""
