@@ -128,11 +128,15 @@ class ScriptedEars(stt.STT):
         return self.stream_now
 
     async def speaks(self, words, seconds=0.4):
-        """The caller speaks for a while, and is transcribed at the end; returns when the speech ended."""
+        """The caller speaks for a while; half of the words arrive on the way, all of them at the end, whose time it returns."""
         kind = stt.SpeechEventType
         self._tell(kind.START_OF_SPEECH)
-        await asyncio.sleep(seconds)
-        self._tell(kind.FINAL_TRANSCRIPT, words)
+        await asyncio.sleep(seconds / 2)
+        if words:
+            self._tell(kind.INTERIM_TRANSCRIPT, words[: len(words) // 2])
+        await asyncio.sleep(seconds / 2)
+        if words:
+            self._tell(kind.FINAL_TRANSCRIPT, words)
         self._tell(kind.END_OF_SPEECH)
         return now()
 

@@ -99,7 +99,7 @@ def folded(store, session="conv-1"):
 @asynccontextmanager
 async def house(
     *tools, policy=None, listener=meant, limits=None, traits=None, store=None, mode="enforce", confirm_after=None,
-    replies=None, id="conv-1", caller="ana", tenant="default", port=True, hang_up=True,
+    replies=None, name="conv-1", caller="ana", tenant="default", port=True,
 ):  # fmt: skip
     store = store if store is not None else MemoryStore()
     door = RecordingPort(traits or Traits(adapter="test"), confirm_after, replies or answering) if port else None
@@ -112,8 +112,8 @@ async def house(
         clock=LoopClock(START),
         mode=mode,
     )
-    guard._trusted = True  # what tests tell is asked on the loop
-    async with guard, guard.session(id, caller=caller, tenant=tenant, port=door) as session:
+    guard._entrance._trusted = True  # what tests tell is asked on the loop
+    async with guard, guard.session(name, caller=caller, tenant=tenant, port=door) as session:
         if door is not None:
             door.attach(session)
         yield House(guard, session, door, store)
@@ -123,7 +123,7 @@ async def house(
 async def crashed(store, *tools, **options):
     """A house whose process dies at the end: nothing is closed, the store stays."""
     guard = Guard(store, tools=tools, listener=meant, clock=LoopClock(START), **options)
-    guard._trusted = True
+    guard._entrance._trusted = True
     port = RecordingPort(Traits(adapter="test"))
     session = await guard.enter("conv-1", agent="agent", caller="ana", port=port)
     port.attach(session)
@@ -141,7 +141,7 @@ def die(guard, session):
     for live in list(w.execution.live.values()):
         if live.task is not None:
             live.task.cancel()
-    guard._store.close()
+    guard.journal.store.close()
 
 
 async def until(condition, within=1000.0):

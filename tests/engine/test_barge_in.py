@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from engine_house import Effects, House, crashed, folded, house, really, turns, until
+from engine_house import Effects, FaultyStore, House, crashed, folded, house, really, turns, until
 
 import toolguard
 from toolguard import Decision
@@ -93,6 +93,11 @@ async def test_g4_nothing_that_is_said_stops_a_committed_write(charge, effects, 
 
 @pytest.mark.parametrize("kind", ["correction", "cancellation", "stop"])
 async def test_g4_a_correction_that_comes_too_late_is_told_with_its_undo(charge, effects, kind):
+    @toolguard.mutation(identity="made")
+    async def refund(made: str) -> None:
+        return None
+
+    charge.undo(lambda made: refund.bind(made))
     async with house(charge, traits=HEARS) as h:
         h.call("c1", charge, who="ana")
         await until(lambda: effects.done)
@@ -100,7 +105,8 @@ async def test_g4_a_correction_that_comes_too_late_is_told_with_its_undo(charge,
         await h.ended()
         await until(lambda: h.run().shown >= 0)
         said = h.port.placed[-1].text
-        assert "undo" in said
+        assert "could no longer be stopped" in said
+        assert '"tool":"refund","arguments":{"made":"ch_1"}' in said
 
 
 async def test_g4_a_correction_that_names_no_call_concerns_every_uncommitted_write(charge, effects):
@@ -293,7 +299,7 @@ def listens_not(heard):
     time.sleep(0.5)
 
 
-@pytest.mark.parametrize("listener", [listens_badly, listens_not, lambda heard: "stop", lambda heard: None])
+@pytest.mark.parametrize("listener", [listens_badly, listens_not, lambda _heard: "stop", lambda _heard: None])
 async def test_a_listener_that_fails_has_understood_nothing(charge, effects, listener):
     async with house(charge, traits=HEARS, listener=listener) as h:
         h.session._w.barge_ins._ears._trusted = False
@@ -308,7 +314,7 @@ async def test_a_listener_that_answers_later_holds_the_gate_until_then(charge, e
         await asyncio.sleep(0.2)
         return Verdict("backchannel", frozenset(), 1.0, "told")
 
-    async with house(charge, traits=HEARS, listener=lambda heard: slow()) as h:
+    async with house(charge, traits=HEARS, listener=lambda _heard: slow()) as h:
         h.session._w.barge_ins._ears._trusted = False
         await held(h, charge, who="ana")
         h.says("yes", "o1")
@@ -322,7 +328,7 @@ async def test_a_listener_that_answers_too_late_has_understood_nothing(charge, e
     async def never():
         await asyncio.sleep(60)
 
-    async with house(charge, traits=HEARS, listener=lambda heard: never()) as h:
+    async with house(charge, traits=HEARS, listener=lambda _heard: never()) as h:
         h.session._w.barge_ins._ears._trusted = False
         await held(h, charge, who="ana")
         h.says("yes", "o1")
@@ -383,7 +389,7 @@ async def test_o8_a_done_read_that_nobody_wants_any_more_is_filed_silently(look,
 async def test_g5_a_run_is_stopped_only_when_its_last_attached_call_is_detached(effects):
     @toolguard.mutation(identity="who", commits="inside")
     async def charge(who: str) -> str:
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
         async with toolguard.committing():
             effects()
         return "ch_1"
@@ -391,6 +397,7 @@ async def test_g5_a_run_is_stopped_only_when_its_last_attached_call_is_detached(
     async with house(charge, traits=HEARS) as h:
         h.call("c1", charge, generation="g1", who="ana")
         h.call("c2", charge, generation="g2", who="ana")
+        await turns()
         h.session.discarded("g1")
         assert h.phase() == "started"
         await h.ended()
@@ -638,3 +645,15 @@ async def test_a_crash_after_the_commit_is_in_doubt_and_never_run_again(charge, 
     async with house(charge, store=store) as h:
         await asyncio.sleep(3600)
         assert (h.phase(), len(effects)) == ("in_doubt", 1)
+
+
+async def test_w2_a_shutdown_while_the_commit_is_written_ends_the_run_failed_without_effect(charge, effects):
+    store = FaultyStore(holds=lambda record: isinstance(record, r.CommitBegan))
+    async with house(charge, store=store, traits=HEARS) as h:
+        h.call("c1", charge, who="ana")
+        await really(store.holding.is_set)
+        closing = asyncio.create_task(h.session.close("shutdown"))
+        await turns()
+        store.go.set()
+        await closing
+    assert (folded(store).runs[1].phase.value, len(effects)) == ("failed", 0)

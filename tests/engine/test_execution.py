@@ -1,6 +1,7 @@
 """What a body does becomes records, and nothing past its commit is ever taken back (semantics 2, 3, 5, 7)."""
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -573,15 +574,15 @@ async def test_l1_a_body_that_raises_a_base_exception_while_committing_is_in_dou
 
 
 async def test_l1_an_error_declared_as_did_not_happen_is_failed():
-    class Declined(Exception):
+    class DeclinedError(Exception):
         pass
 
-    @toolguard.mutation(identity="who", did_not_happen=Declined)
+    @toolguard.mutation(identity="who", did_not_happen=DeclinedError)
     async def charge(who: str) -> str:
-        raise Declined("insufficient funds")
+        raise DeclinedError("insufficient funds")
 
     async with house(charge) as h:
-        with pytest.raises(Declined):
+        with pytest.raises(DeclinedError):
             await h.session.run(charge, "ana")
         assert (h.phase(), h.run().refused) == ("failed", True)
 
@@ -683,10 +684,8 @@ async def test_l5_a_body_stopped_before_its_commit_cannot_commit(effects):
 
     @toolguard.mutation(identity="who", commits="inside")
     async def charge(who: str) -> str:
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(100)
-        except asyncio.CancelledError:
-            pass
         for door in (toolguard.step("read", read), toolguard.committing().__aenter__()):
             try:
                 await door

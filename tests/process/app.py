@@ -179,11 +179,20 @@ async def reserve(who: str) -> str:
         return act("reserve", key, who)
 
 
+@toolguard.mutation(identity="who", commits="inside")
+async def waver(who: str) -> str:
+    await gate(f"waver.{who}.{os.getpid()}")
+    if (HOME / f"fail.{os.getpid()}").exists():
+        raise Refused("it cannot be done")
+    async with toolguard.committing() as key:
+        return act("waver", key, who)
+
+
 wire.probe(find)
 
 TOOLS = (
     look, note, note_probed, charge, charge_probed, book, book_probed, decline,
-    see, pay, order, wire, send, reserve,
+    see, pay, order, wire, send, reserve, waver,
 )  # fmt: skip
 
 

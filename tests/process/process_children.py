@@ -103,6 +103,8 @@ class Actor:
         self._answers: dict[int, object] = {}
         self.pid = self._process.pid
         self.alive = True
+        self.told: list = []
+        """What it has told without being asked."""
 
     def start(self, what: str, *args, **kwargs) -> int:
         """Have something done; :meth:`answer` tells what came of it."""
@@ -116,12 +118,26 @@ class Actor:
         while tag not in self._answers:
             if not self._pipe.poll(max(0.0, end - time.monotonic())):
                 raise TimeoutError("the actor does not answer")
-            done, value = self._pipe.recv()
-            self._answers[done] = value
+            self._receive()
         value = self._answers.pop(tag)
         if isinstance(value, Fault):
             raise AssertionError(value.text)
         return value
+
+    def _receive(self) -> None:
+        done, value = self._pipe.recv()
+        if done:
+            self._answers[done] = value
+        else:
+            self.told.append(value)
+
+    def hear(self, many: int, bound: float = BOUND) -> None:
+        """Wait until the process has told so many things."""
+        end = time.monotonic() + bound
+        while len(self.told) < many:
+            if not self._pipe.poll(max(0.0, end - time.monotonic())):
+                raise TimeoutError("the actor tells nothing")
+            self._receive()
 
     def do(self, what: str, *args, **kwargs):
         """Have something done and wait for it."""
@@ -142,6 +158,9 @@ class Actor:
         """SIGKILL, and wait until it is gone."""
         self._process.kill()
         ended(self._process)
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                self._receive()  # what it told before it died
         self._gone()
 
     def _gone(self) -> None:
@@ -221,6 +240,19 @@ class _Stage:
             if time.monotonic() > end:
                 raise TimeoutError((phase, await self.phases(session)))
             await asyncio.sleep(0.01)
+
+    async def quiet(self) -> None:
+        """Wait until the writer has nothing to do, not even house-keeping: it holds no lock."""
+        for _ in range(2):
+            await self._guard.journal.ask(lambda _store: None)
+
+    async def until_fenced(self, session: str):
+        """Wait until this process knows that somebody else owns the session."""
+        end = time.monotonic() + BOUND
+        while not self._sessions[session].wiring.ledger.fenced:
+            if time.monotonic() > end:
+                raise TimeoutError(session)
+            await asyncio.sleep(0.005)
 
     async def until_claimed(self, session: str, tool: str):
         """Wait until the claim on the session's newest run of ``tool`` says how it ended."""

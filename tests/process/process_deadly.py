@@ -66,8 +66,8 @@ class Deadly:
     def leave(self, session, state):
         self._through("leave", lambda: self._store.leave(session, state))
 
-    def note(self, key, value):
-        self._through("note", lambda: self._store.note(key, value))
+    def note(self, key, value, *, keep=False):
+        self._through("note", lambda: self._store.note(key, value, keep=keep))
 
     def _through(self, doing, work):
         self._doing = doing

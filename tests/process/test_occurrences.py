@@ -169,3 +169,20 @@ class TestTheTruthComesOut:
         assert two.do("call", "two", "wire", "ana") == "wire for ana"
         (acted,) = lines(home, "ana")
         assert acted["key"] == began.key
+
+
+def test_s8_two_processes_that_make_the_directory_together_recognise_the_same_wish(tmp_path):
+    """S4: identities are kept as a keyed hash, and the key is the store's, whoever came first."""
+    for number in range(12):
+        home = tmp_path / str(number)
+        home.mkdir()
+        (home / "go.pay.ana").touch()
+        actors = [Actor(home), Actor(home)]
+        entering = [actor.start("enter", str(place)) for place, actor in enumerate(actors)]
+        for actor, tag in zip(actors, entering, strict=True):
+            actor.answer(tag)
+        for place, actor in enumerate(actors):
+            actor.do("call", str(place), "pay", "ana")
+        assert len(lines(home, "ana")) == 1, number
+        for actor in actors:
+            actor.kill()

@@ -265,6 +265,13 @@ class StoreContract:
         other.note("never there", None)
         assert store.notes() == {"pause/book": b"bob", "pausf": b"x"}
 
+    def test_a_note_that_is_kept_is_the_first_ones(self, store: Any, other: Any) -> None:
+        store.note("secret", b"first", keep=True)
+        other.note("secret", b"second", keep=True)
+        assert store.notes() == other.notes() == {"secret": b"first"}
+        other.note("secret", b"third")
+        assert store.notes() == {"secret": b"third"}
+
     def test_a_process_is_alive_until_it_closes(self, store: Any, handles: Any) -> None:
         assert store.alive("p1")
         assert not store.alive("p2")

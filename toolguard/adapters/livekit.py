@@ -27,7 +27,7 @@ from toolguard.adapters.livekit_port import LiveKitPort
 from toolguard.errors import NoSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
@@ -80,7 +80,7 @@ async def protect(
     caller: str | None = None,
     agent: str = "agent",
     tools: Sequence[Tool[..., Any]] | None = None,
-) -> AsyncIterator[Session]:
+) -> AsyncGenerator[Session]:
     """Guard the tool calls of a LiveKit session; stay inside for as long as the conversation lasts.
 
     Args:

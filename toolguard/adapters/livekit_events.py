@@ -172,6 +172,7 @@ class LiveKitEvents:
         handle = ours[0][0]
         for generation in {generation for _, generation in ours}:
             self._ended(generation)
+            self._issued.pop(generation, None)
         replies = event.has_tool_reply and not handle.interrupted
         owed = bool(port.replying & ids)
         port.replying -= ids
@@ -181,9 +182,12 @@ class LiveKitEvents:
             self.session.reply_refused("the agent's speech was interrupted before it could answer")
 
     def _agent_state(self, event: agents.AgentStateChangedEvent) -> None:
+        """A response that is heard is no longer awaited: news may enter the context while it is played."""
         speech = self._room.current_speech
         if event.new_state == "speaking":
-            self.session.playing(_generation(speech) if speech is not None else "speech")
+            generation = _generation(speech) if speech is not None else "speech"
+            self.session.playing(generation)
+            self._ended(generation)
         elif event.old_state == "speaking":
             self.session.playing("")
 

@@ -35,9 +35,11 @@ class RealtimeEvents:
         self._stopped_at = -1e9
         self._since_stop = ""
         self._continues: dict[str, str] = {}
+        self._ours: dict[str, bool] = {}
         self._turn_item = ""
         self._bytes_per_ms = _PCM_BYTES_PER_MS
         self._gone = False
+        session.on_settling = self._settling
         session.on_turn = self._turn
         self._known: dict[str, Callable[[Any], None]] = {
             "session.created": self._session,
@@ -121,9 +123,14 @@ class RealtimeEvents:
 
     def _item_done(self, event: Any) -> None:
         item = event.item
-        if item.type != "function_call" or self._watching or event.response_id in self._quiet:
+        if item.type != "function_call" or event.response_id in self._quiet:
             return
-        if item.status == "completed" and _whole(item.arguments):
+        whole = item.status == "completed" and _whole(item.arguments)
+        if self._watching:
+            if not whole:
+                text = f"{item.name} broke off before it was complete: it would not have been run"
+                self.session.noticed("would_not_run", text, call_id=item.call_id)
+        elif whole:
             self.session.receive(
                 item.call_id,
                 item.name,
@@ -182,6 +189,7 @@ class RealtimeEvents:
     def _speech_stopped(self, event: Any) -> None:
         self._stopped_at = asyncio.get_running_loop().time()
         self._since_stop = ""
+        self._ours[event.item_id or "speech"] = self._port.managed
         self.session.caller_stopped(event.item_id or "speech")
 
     def _committed(self, event: Any) -> None:
@@ -198,18 +206,25 @@ class RealtimeEvents:
     def _untranscribed(self, event: Any) -> None:
         self.session.noticed("transcription_failed", str(getattr(event.error, "message", "")))
 
+    def _settling(self, kind: str, onset: str) -> None:
+        """The turn goes on that a response had answered too early: the response counts as discarded (G6)."""
+        generation = self._continues.pop(onset, "")
+        if generation and kind not in {"noise", "backchannel"} and not self._watching:
+            self.session.discarded(generation)
+
     def _turn(self, kind: str, onset: str) -> None:
-        """A turn of the caller has settled: it continues a discarded response, is no turn at all, or wants a reply."""
+        """A turn of the caller has settled: it is no turn at all, or wants a reply.
+
+        Who starts the reply was settled when the caller stopped speaking, whatever has ended or begun since (O5).
+        """
+        ours = self._ours.pop(onset, self._port.managed)
         if self._watching:
             return
-        generation = self._continues.pop(onset, "")
         if kind in {"noise", "backchannel"}:
-            if self._port.managed and self._turn_item in self._kept:
+            if ours and self._turn_item in self._kept:
                 self._port.delete(self._turn_item)
             return
-        if generation:
-            self.session.discarded(generation)
-        if self._port.managed:
+        if ours:
             self.session.wants_reply()
 
     # -- errors -------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class AnchorFile:
         self._store = store
         self._encoder = msgspec.json.Encoder()
         self._part = Path()
-        self.sessions = 0
+        self._dropped = False
 
     def __enter__(self) -> Self:
         """Begin a new file beside the old one."""
@@ -80,7 +80,7 @@ class AnchorFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put the file in place, or, after an error, take it away."""
-        if kind is not None:
+        if kind is not None or self._dropped:
             self._drop()
             return
         try:
@@ -95,7 +95,10 @@ class AnchorFile:
     def add(self, anchor: Anchor) -> None:
         """Write one anchor."""
         self._line(anchor)
-        self.sessions += 1
+
+    def discard(self) -> None:
+        """Leave the old file in its place after all."""
+        self._dropped = True
 
     def _line(self, value: msgspec.Struct) -> None:
         try:

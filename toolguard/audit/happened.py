@@ -28,6 +28,7 @@ class Teller:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._onsets: set[str] = set()
 
     def before(self, record: r.Record) -> int:
         """What has to be known of the time before a record is folded: when its run's commit, or body, began."""
@@ -79,7 +80,7 @@ class Teller:
         """An interrupt and what was decided about each run."""
         who = "caller" if isinstance(rec.interrupt, BargeIn) else "session"
         would = " (only observed)" if rec.would else ""
-        lines: Said = [(who, interrupted(rec.interrupt) + would)]
+        lines: Said = [(who, self._what(rec) + would)]
         for one in rec.decisions:
             choice = f"would {one.choice}" if rec.would else one.choice
             asked = f" (the policy said {one.asked.run}, the law does not let it)" if one.asked is not None else ""
@@ -90,6 +91,15 @@ class Teller:
         if rec.filed:
             lines.append(("policy", f"{rec.policy}: filed without telling: {self.calls(rec.filed)}"))
         return lines
+
+    def _what(self, rec: r.Interrupted) -> str:
+        """The interrupt; a call planned while somebody speaks repeats the onset that is known already."""
+        happened = rec.interrupt
+        if isinstance(happened, BargeIn) and happened.stage == "onset" and happened.onset:
+            if happened.onset in self._onsets:
+                return f"is still speaking (onset {happened.onset})"
+            self._onsets.add(happened.onset)
+        return interrupted(happened)
 
     def heard(self, rec: r.Heard) -> Said:
         """Words of the caller."""

@@ -63,4 +63,4 @@ class Timeline:
         counts = self._story.add(line, round(at * 1e6) * 1000)
         for who, what in self._teller.tell(line.record, before):
             aside = "" if counts else "  [does not count: the run had ended otherwise]"
-            yield plain(f"{at - self._start:10.3f}  e{line.epoch:<2} {who:<9} {what}{aside}")
+            yield plain(f"{at - self._start:10.3f}  e{line.epoch:<2} {who:<10} {what}{aside}")

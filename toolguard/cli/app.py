@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -33,7 +34,7 @@ ByOption = Annotated[str, typer.Option("--by", help="Your name; it goes into the
 PLACE = "journal"
 
 
-class BadUse(ToolguardError):
+class BadUse(ToolguardError):  # noqa: N818 - named for what happened, as all our errors
     """The command was used in a way that cannot be right."""
 
     code = "bad_use"
@@ -68,10 +69,12 @@ class OneLine(TyperGroup):
             sys.stderr.close()
             code = FINDINGS
         except Exception as error:
-            message = getattr(error, "format_message", None)
-            if message is None:
+            message = getattr(error, "format_message", None)  # typer's own complaints, wherever they are defined
+            if message is None and os.environ.get("TOOLGUARD_DEBUG"):
                 raise
-            code = _say(f"[bad_use] {message()}", BAD_USE)
+            what = f"[bad_use] {message()}" if message else f"[fault] {type(error).__name__}: {error}."
+            advice = "See --help." if message else "This is a fault of toolguard; TOOLGUARD_DEBUG=1 shows where."
+            code = _say(f"{what} {advice}", BAD_USE)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else 0)

@@ -13,14 +13,14 @@ from toolguard.cli import show
 from toolguard.cli.app import PLACE, BadUse, JsonOption, StoreOption, emit, run, say
 from toolguard.cli.place import trail_of
 from toolguard.cli.when import moment_of
-from toolguard.core.effect import Effect
+from toolguard.core.effect import Effect  # noqa: TC001 -- typer reads it
 from toolguard.core.law import Phase
 from toolguard.errors import UnknownRef
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from toolguard.audit.call import TrailCall
+    from toolguard.audit.call import TrailCall, TrailSession
     from toolguard.audit.trail import Trail
 
 SESSIONS = "sessions"
@@ -38,7 +38,7 @@ class _Query:
     json: bool
 
 
-def audit(
+def audit(  # noqa: PLR0917 -- typer passes them by name
     target: Annotated[
         str, typer.Argument(metavar="[SESSION|REF|sessions]", help="A session, a call's ref, or `sessions`.")
     ] = "",
@@ -114,18 +114,22 @@ def _table(found: list[TrailCall], *, more: bool) -> None:
 
 async def _sessions(store: str, query: _Query) -> None:
     async with trail_of(store) as trail:
-        found = [
-            one
-            async for one in trail.sessions(tenant=query.tenant)
-            if (query.since is None or one.last_at >= query.since)
-            and (query.until is None or one.opened_at < query.until)
-        ]
-    for one in found[: query.limit or None] if query.json else ():
-        emit(one)
+        found: list[TrailSession] = []
+        more = False
+        async for one in trail.sessions(tenant=query.tenant):
+            early = query.since is not None and one.last_at < query.since
+            if early or (query.until is not None and one.opened_at >= query.until):
+                continue
+            if query.limit and len(found) == query.limit:
+                more = True
+                break
+            found.append(one)
+            if query.json:
+                emit(one)
     if not query.json:
-        show.sessions(found[: query.limit or None])
-        if query.limit and len(found) > query.limit:
-            say(f"{len(found) - query.limit} more: use --limit 0")
+        show.sessions(found)
+        if more:
+            say(f"there are more than {len(found)}: use --limit 0")
 
 
 async def _timeline(store: str, target: str, *, json: bool) -> None:
@@ -148,8 +152,7 @@ async def _is_session(trail: Trail, target: str) -> bool:
     try:
         await trail.row(target)
     except UnknownRef:
-        split_ref_or_raise = "/" in target
-        if not split_ref_or_raise:
+        if "/" not in target:
             raise
         return False
     return True

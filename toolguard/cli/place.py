@@ -18,7 +18,7 @@ from toolguard.stores.disk import DiskStore
 from toolguard.stores.locate import store_from
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from toolguard.audit.source import Ask
     from toolguard.stores.base import Store
@@ -66,7 +66,7 @@ def writing(place: str, key: bytes | None = None) -> Store:
 
 
 @asynccontextmanager
-async def asking(store: Store) -> AsyncIterator[Ask]:
+async def asking(store: Store) -> AsyncGenerator[Ask]:
     """Open a store for questions, and close it."""
     journal = Journal(store, f"cli-{os.getpid()}")
     await journal.open()
@@ -77,7 +77,7 @@ async def asking(store: Store) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def trail_of(place: str) -> AsyncIterator[Trail]:
+async def trail_of(place: str) -> AsyncGenerator[Trail]:
     """The trail of a store, opened for reading alone."""
     async with asking(reading(place)) as ask:
         yield Trail(ask)

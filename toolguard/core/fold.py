@@ -36,6 +36,8 @@ def _opened(s: State, rec: r.Opened, _at: int) -> None:
 
 def _context_opened(s: State, rec: r.ContextOpened, _at: int) -> None:
     s.context, s.agent = rec.context, rec.agent
+    s.open_batches.clear()
+    s.closed_batches.clear()
     for run in rec.shows:
         if run in s.runs:
             s.runs[run].shown = rec.context
@@ -62,7 +64,7 @@ def _called(s: State, rec: r.Called, at: int) -> None:
     run = s.runs.get(rec.run)
     if run is not None and rec.call not in run.calls:
         run.calls.append(rec.call)
-    if rec.batch:
+    if rec.batch and rec.batch not in s.closed_batches:
         s.open_batches.add(rec.batch)
 
 
@@ -208,6 +210,7 @@ def _said(s: State, rec: r.Said, at: int) -> None:
 
 def _batch_closed(s: State, rec: r.BatchClosed, _at: int) -> None:
     s.open_batches.discard(rec.batch)
+    s.closed_batches.add(rec.batch)
 
 
 def _answered(s: State, rec: r.Answered, _at: int) -> None:

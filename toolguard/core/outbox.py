@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from toolguard.core.state import State
 
 
+_TOO_LATE = "The caller asked to change or cancel this when it could no longer be stopped: say so truthfully."
+
+
 def answer_of(state: State, slot: Slot) -> Answer | None:
     """The answer of a slot as things stand, or None while it has none.
 
@@ -61,7 +64,7 @@ def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
     own = bool(run.calls) and run.calls[0] == slot.number
     why: dict[str, object] = {}
     if run.concerned:
-        why["note"] = "The caller asked to change or cancel this after it was done: say so truthfully."
+        why["note"] = _TOO_LATE
         why["undo"] = _undo(run)
     if run.warning:
         why["warning"] = run.warning
@@ -119,9 +122,9 @@ def _note(state: State, run: Run) -> Answer:
     reply = run.announce != "silent"
     if run.happened:
         words = "done_after_all" if run.contradicted else "done"
-        more: dict[str, object] = {"undo": _undo(run)}
-        if run.warning:
-            more["warning"] = run.warning
+        more: dict[str, object] = {"undo": _undo(run), "warning": run.warning}
+        if run.concerned:
+            more["note"] = _TOO_LATE
         return Answer(
             "result", envelope(words, ref=refs, tool=run.tool, result=run.result, more=more), reply, interim=False
         )

@@ -121,7 +121,20 @@ NAMES: dict[type[Record], str] = {
     kind: "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_") for kind in CODES
 }
 """Record type -> its name in the trail and the public stream (``commit_began``)."""
-_ENCODER = msgspec.json.Encoder()
+
+
+def encodable(value: object) -> str:
+    """What msgspec does not write by itself: subclasses of ``datetime``, such as those of a held clock.
+
+    Raises:
+        NotImplementedError: It is something else.
+    """
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise NotImplementedError(f"a record cannot hold {type(value).__name__}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=encodable)
 _DECODERS = {code: msgspec.json.Decoder(kind) for code, (kind, _) in KINDS.items()}
 
 

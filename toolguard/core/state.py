@@ -29,6 +29,7 @@ class State:
         context: The number of the current context.
         owed: Runs of which some call has only an interim answer, or a wrong one: news is due when they end.
         open_batches: Model responses that have issued calls and have not ended (O9).
+        closed_batches: Those of this context that have ended: a call that comes late does not open one again.
         offers: Answers that offered to confirm, by (intent, fingerprint): the caller's turns before the offer (S0).
         undos: What each possible undo, by (tool, fingerprint), would take back (S2).
         items: The call that each sent output item answers.
@@ -53,6 +54,7 @@ class State:
     writes: int = 0
     context: int = 0
     open_batches: set[int] = field(default_factory=set[int])
+    closed_batches: set[int] = field(default_factory=set[int])
     open_runs: set[int] = field(default_factory=set[int])
     doubtful: set[int] = field(default_factory=set[int])
     unsent: set[int] = field(default_factory=set[int])

@@ -9,6 +9,7 @@ from toolguard.core import records as r
 from toolguard.core.interrupt import BargeIn, Discarded, Dropped, Ended, HandedOff
 from toolguard.engine.clock import moment
 from toolguard.engine.decisions import STOPPING
+from toolguard.engine.holds import Holds
 from toolguard.listen.heard import Heard
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Onset:
-    __slots__ = ("drop", "ended_wall", "id", "limit", "opened_wall", "quiet", "words")
+    __slots__ = ("ended_wall", "id", "limit", "opened_wall", "quiet", "words")
 
     def __init__(self, onset: str, opened_wall: int) -> None:
         self.id = onset
@@ -34,12 +35,10 @@ class _Onset:
         self.quiet = 0.0
         self.words = ""
         self.limit: asyncio.TimerHandle | None = None
-        self.drop: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
-        for timer in (self.limit, self.drop):
-            if timer is not None:
-                timer.cancel()
+        if self.limit is not None:
+            self.limit.cancel()
 
 
 class _Turn(NamedTuple):
@@ -72,6 +71,8 @@ class BargeIns:
         self._limits = limits
         self._open: dict[str, _Onset] = {}
         self._ended: dict[str, int] = {}
+        self.holds = Holds(execution, limits, self._speaking)
+        self.on_settling: Callable[[str, str], None] = lambda _kind, _onset: None
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
 
     # -- what the adapter reports -------------------------------------------------------------------------------
@@ -88,15 +89,26 @@ class BargeIns:
             BargeIn(stage="onset", at=self._now(), onset=onset), self._decisions.in_motion(), onset=onset
         )
         new.quiet = min((d.asked.at_most for d in decided if d.asked and d.asked.at_most), default=self._limits.hold)
-        new.drop = loop.call_later(self._limits.gate_max, self._too_long, onset)
+        self._hold(decided)
         port = self._delivery.port
         if port is None or not port.traits.speech_ends:
             new.limit = loop.call_later(new.quiet, self._limit, onset)
 
     def planned(self, run: Run) -> None:
         """A run planned while somebody speaks is decided for every open onset (G1)."""
+        self.holds.planned(run)
         for onset in self._open.values():
-            self._decisions.make(BargeIn(stage="onset", at=self._now(), onset=onset.id), [run], onset=onset.id)
+            self._hold(
+                self._decisions.make(BargeIn(stage="onset", at=self._now(), onset=onset.id), [run], onset=onset.id)
+            )
+
+    def _hold(self, decided: Iterable[r.Decided]) -> None:
+        for one in decided:
+            if one.choice == "hold":
+                self.holds.spoken_over(one.run)
+
+    def _speaking(self) -> frozenset[str]:
+        return frozenset(one.id for one in self._open.values() if not one.ended_wall)
 
     def speech_ended(self, onset: str) -> None:
         """The caller stopped speaking: the words are due within the limit (G3)."""
@@ -112,9 +124,6 @@ class BargeIns:
         if open_.limit is not None:
             open_.limit.cancel()
         open_.limit = loop.call_later(open_.quiet, self._limit, onset)
-        if open_.drop is not None:
-            open_.drop.cancel()
-            open_.drop = None
 
     def retracted(self, onset: str) -> None:
         """It was no speech: the gate opens as if nothing had been (G2)."""
@@ -167,6 +176,7 @@ class BargeIns:
             writes = [run for run in self._decisions.in_motion(turn.ended) if run.effect.writes]
             self._decisions.make(interrupt, writes, onset=turn.onset, only_stop=True)
             return
+        self.on_settling(verdict.kind, turn.onset)
         state = self._ledger.state
         late = turn.onset not in self._open and bool(turn.spoken_at)
         self._ledger.write(
@@ -188,11 +198,18 @@ class BargeIns:
     def _concerned(self, verdict: Verdict, turn: _Turn) -> frozenset[str]:
         """A correction that names no call and finds no uncommitted write is about the newest write (G4)."""
         if verdict.concerns or verdict.kind not in STOPPING:
-            return verdict.concerns
+            return frozenset(self._first(ref) for ref in verdict.concerns)
         writes = [run for run in self._decisions.in_motion(turn.ended) if run.effect.writes]
         if not writes or any(self._decisions.early(run) for run in writes):
             return frozenset()
         return frozenset({self._ledger.state.run_ref(writes[-1])})
+
+    def _first(self, ref: str) -> str:
+        """The ref under which policies know the run that a call is attached to (G5)."""
+        state, number = self._ledger.state, ref.rpartition("/")[2]
+        slot = state.slots.get(int(number)) if number.isdecimal() else None
+        run = state.runs.get(slot.run) if slot is not None else None
+        return state.run_ref(run) if run is not None else ref
 
     def _settle(self, interrupt: BargeIn, closes: Iterable[str], spoken: int = 0) -> None:
         held_on = interrupt.kind == "hold_on"
@@ -201,12 +218,9 @@ class BargeIns:
         )
         keep = {one.run for one in decided if one.choice == "hold"}
         if held_on and keep:
-            for number in keep:
-                self._gate.hold(number, "hold_on")
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._limits.gate_max, self._held_too_long, tuple(keep))
+            self.holds.asked_to_wait(keep)
         elif interrupt.kind not in {"noise", "backchannel"}:
-            self._gate.release("hold_on")
+            self.holds.went_on()
         for name in closes:
             self._close(name)
         self._delivery.pump()
@@ -217,6 +231,7 @@ class BargeIns:
             open_.cancel()
         self._delivery.floor.speaking.discard(onset)
         self._gate.release(onset)
+        self.holds.quiet(self._open)
 
     # -- limits -------------------------------------------------------------------------------------------------
 
@@ -230,19 +245,9 @@ class BargeIns:
         kind: Kind = "unknown" if open_.words or deaf else "noise"
         sure = float(kind == "noise")
         settled = BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=sure, onset=onset)
+        self.on_settling(kind, onset)
         self._settle(settled, (onset,), open_.ended_wall)
         self.on_turn(kind, onset)
-
-    def _too_long(self, onset: str) -> None:
-        """The caller speaks on and on: what waits at the gate for it is not done (G3)."""
-        for run in self._decisions.in_motion():
-            if onset in self._gate.holds(run.number) and self._decisions.early(run):
-                self._execution.stop(run.number, "not done: you were still speaking", onset)
-
-    def _held_too_long(self, runs: tuple[int, ...]) -> None:
-        for number in runs:
-            if "hold_on" in self._gate.holds(number):
-                self._execution.stop(number, "not done: you asked to wait and did not say more")
 
     def _older_than(self, spoken_at: int) -> tuple[str, ...]:
         """Onsets that words without one settle: all that are older than the beginning of the words (G2)."""

@@ -47,7 +47,7 @@ class Decisions:
             for run in list(state.runs.values())[-16:]
             if (run.phase is Phase.IN_DOUBT or run.phase is Phase.DONE)
             and not run.parent
-            and any(not state.slots[call].acknowledged for call in run.calls)
+            and not any(state.slots[call].acknowledged for call in run.calls)
         )
         found = {run.number: run for run in (*runs, *recent) if not spoken or self._issued(run) <= spoken}
         return [found[number] for number in sorted(found)]

@@ -42,6 +42,7 @@ class Delivery:
         self._told: set[int] = set()
         self.began: dict[str, int] = {}
         self._silent_batches: set[int] = set()
+        self._wants: list[int] = []
         self.wanted = 0
         self.covered = 0
         self._eager = False
@@ -101,8 +102,21 @@ class Delivery:
         self.pump()
 
     def silence(self, batch: int) -> None:
-        """Nobody wants to hear about this batch by itself: its outputs ask for no reply (O5)."""
+        """Nobody wants to hear about this batch by itself: its outputs ask for no reply, sent ones neither (O5)."""
         self._silent_batches.add(batch)
+        self._wants = [one for one in self._wants if one != batch]
+        if not self._wants:
+            self.covered = self.wanted
+
+    def _want(self, batch: int = 0) -> None:
+        """One more thing to speak about: an output of this batch, or, without one, news or the caller's turn."""
+        self.wanted += 1
+        self._wants.append(batch)
+
+    def _cover(self) -> None:
+        """What is wanted by now has its reply."""
+        self.covered = self.wanted
+        self._wants.clear()
 
     def pump(self) -> None:
         """Send what may leave, then ask for speech if it is wanted and the line is free."""
@@ -138,7 +152,7 @@ class Delivery:
         port.place(Parcel(item, answer.text, (slot.number,), slot.call_id, slot.item, form=answer.form, reply=reply))
         self._sent_since.add(slot.number)
         if reply:
-            self.wanted += 1
+            self._want(slot.batch)
             self._patient = self._patient and self._waits_for_idle(slot.run)
 
     def _waits_for_idle(self, run: int) -> bool:
@@ -160,7 +174,7 @@ class Delivery:
             port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=answer.reply))
             self._sent_since.update(calls)
             if answer.reply:
-                self.wanted += 1
+                self._want()
                 self._patient = self._patient and run.announce == "when_idle"
 
     def _maybe_ask(self) -> None:
@@ -173,7 +187,7 @@ class Delivery:
             return
         self._eager = False
         self._patient = True
-        self.covered = self.wanted
+        self._cover()
         floor.asked = True
         self._ledger.write(
             r.ReplyAsked(context=state.context, version=self.wanted, calls=tuple(sorted(self._sent_since)))
@@ -182,7 +196,7 @@ class Delivery:
 
     def want_reply(self) -> None:
         """The caller's turn wants an answer: every open call gets its placeholder first (O2)."""
-        self.wanted += 1
+        self._want()
         self._eager = True
         self._patient = False
         self.close_open_calls()
@@ -191,6 +205,7 @@ class Delivery:
         """The platform refused the reply, for example because one is active: ask again when it ends (O5)."""
         self.floor.asked = False
         self.covered = min(self.covered, self.wanted - 1)
+        self._wants.append(0)
         self._patient = False
         self.pump()
 
@@ -198,7 +213,7 @@ class Delivery:
         """A response began; it sees everything that was sent before."""
         floor = self.floor
         floor.active, floor.asked = generation, False
-        self.covered = self.wanted
+        self._cover()
         self.began[generation] = self._ledger.clock.wall()
         self._shows[generation] = frozenset(self._sent_since)
         self._sent_since.clear()

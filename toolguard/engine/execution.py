@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
 
+_SUSPENDED = "suspended"
+
 
 class Execution:
     """All runs in motion of one session.
@@ -228,11 +230,26 @@ class Execution:
             if keep:
                 live.time_left = max(0.0, live.timer_due - asyncio.get_running_loop().time())
 
-    async def drain(self, seconds: float) -> list[Live]:
-        """Wait for committed runs to end; what is left is let go and returned (G7)."""
+    def suspend(self, number: int) -> None:
+        """Keep an uncommitted write from its effect for good: whoever resumes it goes on; one in its window ends."""
+        live = self.live.get(number)
+        if live is not None and live.window:
+            self.stop(number, "the process went down before its effect")
+        else:
+            self.gate.hold(number, _SUSPENDED)
+
+    async def drain(self, seconds: float, *, reads: bool) -> list[Live]:
+        """Wait for committed runs, and perhaps for reads, to end; what is left is to be let go (G7)."""
         self.closing = True
         waiting = [live for live in self.live.values() if not live.run.settled]
-        tasks = [live.task for live in waiting if live.task is not None and not live.task.done()]
+        tasks = [
+            live.task
+            for live in waiting
+            if live.task is not None
+            and not live.task.done()
+            and (reads or live.run.effect.writes)
+            and _SUSPENDED not in self.gate.holds(live.run.number)
+        ]
         if tasks and seconds > 0:
             await asyncio.wait(tasks, timeout=seconds)
         return [live for live in waiting if not live.run.settled]

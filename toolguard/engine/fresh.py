@@ -32,10 +32,13 @@ class FreshReads:
     def __init__(self, make: Callable[[], Cache]) -> None:
         self._make = make
         self._cache: Cache | None = None
+        self._distrusted: set[str] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="toolguard-cache")
 
     async def look(self, scope: str, key: str) -> tuple[bytes, bytes | None]:
         """The scope's token now, and a result that is fresh under it, if there is one."""
+        if scope in self._distrusted:
+            return b"", None
         return await self._on_thread(lambda cache: _look(cache, scope, key), (b"", None))
 
     async def keep(self, key: str, token: bytes, result: bytes, fresh_for: float) -> None:
@@ -44,13 +47,18 @@ class FreshReads:
             await self._on_thread(lambda cache: cache.put(f"read/{key}", token + result, fresh_for), None)
 
     async def stale(self, scopes: Sequence[str]) -> None:
-        """A write of these scopes is about to commit: nothing read before it is fresh any more."""
+        """A write of these scopes is about to commit: nothing read before it is fresh any more.
 
-        def renew(cache: Cache) -> None:
+        A scope for which that cannot be written down is not served from the cache again by this process.
+        """
+
+        def renew(cache: Cache) -> bool:
             for scope in scopes:
                 cache.put(f"writes/{scope}", secrets.token_bytes(_TOKEN_SIZE), _TOKEN_KEPT)
+            return True
 
-        await self._on_thread(renew, None)
+        if not await self._on_thread(renew, otherwise=False):
+            self._distrusted.update(scopes)
 
     async def _on_thread(self, work: Callable[[Cache], T], otherwise: T) -> T:
         """Do something with the cache; one that fails is a miss, never an error of a call."""

@@ -7,35 +7,26 @@ import inspect
 import os
 import secrets
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from toolguard.audit.trail import Trail
-from toolguard.core import records as r
-from toolguard.core.policy import name_of
-from toolguard.core.state import State
 from toolguard.core.unheard import Unheard, unheard_of
-from toolguard.engine.asking import Asker
 from toolguard.engine.clock import SystemClock
+from toolguard.engine.entrance import Entrance
 from toolguard.engine.feed import Feed
-from toolguard.engine.fresh import FreshReads
 from toolguard.engine.journal import Journal
-from toolguard.engine.ledger import Ledger
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
-from toolguard.engine.observe import Watch
-from toolguard.engine.recover import Recovery, fold
+from toolguard.engine.recover import fold
 from toolguard.engine.resolve import Resolver, catch_up_all
 from toolguard.engine.session import Desks, Session
 from toolguard.engine.switches import Switches
-from toolguard.engine.toolbox import by_name, check_scopes
-from toolguard.engine.wiring import Wiring
+from toolguard.engine.toolbox import by_name
 from toolguard.errors import DeclarationError, StoreError, ToolguardError
-from toolguard.listen.rules import by_rules
-from toolguard.stores.locate import cache_beside, store_from
+from toolguard.stores.locate import store_from
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from toolguard.audit.source import Readable
@@ -46,7 +37,7 @@ if TYPE_CHECKING:
     from toolguard.engine.journal import Entry
     from toolguard.engine.port import Port
     from toolguard.listen.heard import Listener
-    from toolguard.stores.base import SessionRow, Store
+    from toolguard.stores.base import Store
     from toolguard.tools.tool import Tool
 
 Mode = Literal["enforce", "observe"]
@@ -91,25 +82,29 @@ class Guard:
             )
         self._store = store_from(store) if isinstance(store, (str, os.PathLike)) else store
         self._tools = by_name(tools)
-        self.policy = policy
-        self.listener = listener or by_rules()
-        self._trusted = listener is None
         self.mode: Mode = mode
         self.limits = limits or Limits()
-        self.follow_up = follow_up
         self.clock = clock or SystemClock()
         self.process = f"{os.getpid()}-{secrets.token_hex(6)}"
         self.journal = Journal(self._store, self.process)
+        self.journal.refused = self._taken_over
         self.feed = Feed(self.journal)
-        self._asker = Asker()
-        self._secret = b""
-        self._fresh: FreshReads | None = None
         self.switches = Switches(self.journal)
+        self._entrance = Entrance(
+            self.journal,
+            self.switches,
+            clock=self.clock,
+            limits=self.limits,
+            policy=policy,
+            listener=listener,
+            mode=mode,
+            follow_up=follow_up,
+        )
         self._refresher: asyncio.Task[None] | None = None
         self._opening: asyncio.Lock | None = None
         self._pid = os.getpid()
         self._open = False
-        self.sessions: dict[str, Session] = {}
+        self.sessions = self._entrance.sessions
 
     # -- opening and closing ------------------------------------------------------------------------------------
 
@@ -130,8 +125,7 @@ class Guard:
 
     async def _open_once(self) -> None:
         if not self._open:
-            await self.journal.open()
-            self._secret = await self.journal.ask(_secret)
+            await self._entrance.open()
             await self.switches.read()
             self._open = True
             if self._store.threaded:
@@ -147,10 +141,7 @@ class Guard:
             self._refresher.cancel()
             await asyncio.gather(self._refresher, return_exceptions=True)
             self._refresher = None
-        self._asker.close()
-        if self._fresh is not None:
-            self._fresh.close()
-            self._fresh = None
+        self._entrance.close()
         self._open = False
         await self.journal.close()
 
@@ -169,6 +160,12 @@ class Guard:
             await asyncio.sleep(_REFRESH)
             await self.switches.read()
             await catch_up_all(self.sessions)
+
+    def _taken_over(self, entry: Entry) -> None:
+        """A record was refused because another process owns the session: this one says no more for it (T1)."""
+        session = self.sessions.get(entry.append.session)
+        if session is not None and session.wiring.ledger.epoch == entry.append.epoch:
+            session.wiring.ledger.fenced = True
 
     # -- sessions -----------------------------------------------------------------------------------------------
 
@@ -234,78 +231,7 @@ class Guard:
         """Open a session without a context manager: the caller of this must ``await session.close()``."""
         await self.open()
         known = {**self._tools, **by_name(tools or ())}
-        check_scopes(known, id, caller)
-        at = self.clock.wall()
-        row = await self.journal.ask(lambda store: store.enter(id, tenant, at=at))
-        if row.tenant != tenant:
-            raise StoreError(f"it belongs to tenant {row.tenant!r}", ref=id, advice="Use another id.")
-        state, last = await fold(self.journal, id) if row.seq else (State(id), 0)
-        ledger = Ledger(state, self.journal, self.clock, row.epoch)
-        ledger.seen = row.seq
-        wiring = self._wire(ledger, known, port)
-        again = bool(row.seq)
-        ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
-        if again:
-            ledger.write(r.ContextOpened(context=state.context + 1, agent=agent, cause="a new connection"))
-        make = Watch if self.mode == "observe" else Session
-        session = make(wiring)
-        self.sessions[id] = session
-        if again:
-            Recovery(wiring.execution, known.get, self.limits.resume_window).resume(last)
-        return session
-
-    def _wire(self, ledger: Ledger, known: dict[str, Tool[Any, Any]], port: Port | None) -> Wiring:
-        return Wiring(
-            ledger,
-            limits=self.limits,
-            tools=known.get,
-            policy=self.policy,
-            listener=self.listener,
-            trusted_listener=self._trusted,
-            asker=self._asker,
-            port=port,
-            secret=self._secret,
-            paused=self.switches.paused,
-            fresh=self._fresh_reads(known),
-            finish=self._finished,
-        )
-
-    def _fresh_reads(self, known: dict[str, Tool[Any, Any]]) -> FreshReads | None:
-        """The cache of reads, opened only where a tool shares fresh results beyond its session."""
-        if self._fresh is None and any(t.spec.fresh_for > 0 and t.spec.scope != "session" for t in known.values()):
-            self._fresh = FreshReads(partial(cache_beside, self._store))
-        return self._fresh
-
-    def _opened(
-        self, row: SessionRow, known: dict[str, Tool[Any, Any]], port: Port | None, *, agent: str, caller: str
-    ) -> r.Opened:
-        traits = port.traits if port is not None else None
-        return r.Opened(
-            tenant=row.tenant,
-            agent=agent,
-            process=self.process,
-            caller=caller,
-            adapter=traits.adapter if traits is not None else "direct",
-            evidence=traits.evidence if traits is not None else "none",
-            policy=name_of(self.policy) if self.policy is not None else "by_effect",
-            mode=self.mode,
-            tools={name: tool.spec.version for name, tool in known.items()},
-            recovered=bool(row.seq),
-        )
-
-    async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:
-        session = wiring.ledger.state.session
-        self.sessions.pop(session, None)
-        try:
-            await self.journal.fate(entry)
-            await self.journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
-        except StoreError as error:
-            wiring.execution.notice("close_not_recorded", str(error))
-        if self.follow_up is not None and not resumable:
-            rows = unheard_of(wiring.ledger.state)
-            answer = self.follow_up(session, rows)
-            if answer is not None:
-                await answer
+        return await self._entrance.enter(id, known, agent=agent, tenant=tenant, caller=caller, port=port)
 
     # -- the outside --------------------------------------------------------------------------------------------
 
@@ -319,6 +245,11 @@ class Guard:
         """Outcomes of writes that the caller of a session in this process has not heard (O8)."""
         found = self.sessions.get(session)
         return unheard_of(found.state) if found is not None else []
+
+    @property
+    def tools(self) -> Mapping[str, Tool[Any, Any]]:
+        """The guard's tools by name."""
+        return self._tools
 
     @property
     def trail(self) -> Trail:
@@ -363,12 +294,3 @@ class Guard:
 
 def _is_policy(policy: object) -> bool:
     return callable(policy) and not inspect.iscoroutinefunction(policy)
-
-
-def _secret(store: Store) -> bytes:
-    """The store's own secret for intent keys, made with the store."""
-    notes = store.notes(_SECRET)
-    if _SECRET not in notes:
-        store.note(_SECRET, secrets.token_bytes(32))
-        notes = store.notes(_SECRET)
-    return notes[_SECRET]

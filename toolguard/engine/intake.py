@@ -250,7 +250,8 @@ class Intake:
         ledger.state.apply(record, ledger.clock.wall())
         run = ledger.state.runs[number]
         swaps = (self._claims.swap(intent, self._claims.row(run, "running")),) if writes else ()
-        planned: Entry = ledger.append(record, wait=writes, swaps=swaps)
+        first = writes and tool.spec.commits == "inside"  # else it lands together with its commit record
+        planned: Entry = ledger.append(record, wait=first, swaps=swaps)
         execution.start(
             run,
             tool,

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolguard.engine.batch import grouped
-from toolguard.errors import StoreError, StoreUnavailable
+from toolguard.errors import Fenced, StoreError, StoreUnavailable
 from toolguard.stores.base import Append, Receipt
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Journal:
         self.landed: Callable[[list[Entry]], None] | None = None
         """Called on the loop with every batch that landed, when set (the feed sets it while somebody listens)."""
         self.refused: Callable[[Entry], None] | None = None
-        """Called on the loop for an append that was refused and that nobody awaits."""
+        """Called on the loop for an append that was refused because somebody else owns its session by now."""
         self._queue: SimpleQueue[_Work] = SimpleQueue()
         self._held: list[Entry] = []
         self._thread: threading.Thread | None = None
@@ -263,7 +263,7 @@ class Journal:
                     waiter.set_exception(entry.error)
                 elif entry.receipt is not None:
                     waiter.set_result(entry.receipt)
-            if entry.error is not None and not entry.awaited and self.refused is not None:
+            if isinstance(entry.error, Fenced) and self.refused is not None:
                 self.refused(entry)
         if self.landed is not None:
             good = [entry for entry in batch if entry.receipt is not None and entry.records]

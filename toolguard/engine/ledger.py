@@ -109,16 +109,26 @@ class Ledger:
         at = self.clock.wall()
         state = self.state
         drafts: list[Draft] = [r.encode(record, at) for record in records]
-        evidence = isinstance(records[0], _EVIDENCE)
         append = Append(
             state.session,
-            None if evidence else self.epoch,
+            None if self._evidence(records[0]) else self.epoch,
             tuple(drafts),
             durable,
             tuple(swaps),
             self._marks(records, at),
         )
         return self.journal.put(append, records, wait=wait, after=after)
+
+    def _evidence(self, record: r.Record) -> bool:
+        """Whether a record says what became of an effect, which nobody's epoch refuses (T1).
+
+        A failure before the commit is none: it says nothing about the world, and a new owner may be at the next
+        attempt by now.
+        """
+        if isinstance(record, r.Failed):
+            run = self.state.runs.get(record.run)
+            return run is None or bool(run.committed_at)
+        return isinstance(record, _EVIDENCE)
 
     def claim(self, swap: Swap) -> Entry:
         """Queue a change of a claim alone; its refusal concerns nothing else."""

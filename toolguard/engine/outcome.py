@@ -117,7 +117,7 @@ class Outcomes:
     def cut(self, live: Live) -> None:
         """The task was cancelled from outside: stopped before the commit, lost after it."""
         engine, run = self._engine, live.run
-        if run.settled:
+        if run.settled or live.given_up:
             return
         if live.window:
             self.fail(live, max(run.attempt, 1), "stopped_before_effect", live.stop_reason or "cancelled", refused=True)

@@ -24,10 +24,14 @@ class Reports:
         self._w = wiring
         self.id = wiring.ledger.state.session
         self._batches: dict[str, int] = {}
+        self._over: dict[str, str] = {}
         self._gone = False
+        self.on_settling: Callable[[str, str], None] = lambda _kind, _onset: None
+        """Called before the calls in flight are decided for a turn of the caller; an adapter may say what was discarded."""
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
         """Called when a turn of the caller has settled, with its kind and onset; an adapter may set it."""
         wiring.execution.on_overdue = lambda live: wiring.delivery.overdue(live.run.calls)
+        wiring.barge_ins.on_settling = lambda kind, onset: self.on_settling(kind, onset)
         wiring.barge_ins.on_turn = self._turned
 
     @property
@@ -47,10 +51,16 @@ class Reports:
 
     def generation_ended(self, generation: str, status: str = "completed") -> None:
         """A model response ended: its batch is complete (O9). ``status`` as the provider names it."""
-        batch = self._batches.get(generation)
-        if batch is not None:
-            self._w.ledger.write(r.BatchClosed(batch=batch, generation=generation, status=status))
+        self._over[generation] = status
+        self._close_batch(generation)
         self._w.delivery.generation_ended(generation, cut=status in {"cancelled", "failed"})
+
+    def _close_batch(self, generation: str) -> None:
+        """A response that has ended issues no more calls, also where its last call is read behind its end (L2, O9)."""
+        batch, status = self._batches.get(generation), self._over.get(generation)
+        if batch is not None and status is not None and batch not in self.state.closed_batches:
+            self._w.ledger.write(r.BatchClosed(batch=batch, generation=generation, status=status))
+            self._w.delivery.pump()
 
     def receive(
         self,
@@ -70,7 +80,11 @@ class Reports:
         batch = 0
         if generation:
             batch = self._batches.setdefault(generation, len(self._batches) + 1)
-        return self._w.intake.receive(Arrival(call_id, name, generation, batch, index, item), arguments, injected or {})
+        number = self._w.intake.receive(
+            Arrival(call_id, name, generation, batch, index, item), arguments, injected or {}
+        )
+        self._close_batch(generation)
+        return number
 
     def incomplete(self, call_id: str, name: str, *, generation: str = "", item: str = "", kept: bool = True) -> int:
         """A call broke off before it was complete: its slot closes, nothing runs, nothing is repaired (O10).
@@ -78,7 +92,9 @@ class Reports:
         Its output is sent only where the provider has kept the item.
         """
         batch = self._batches.setdefault(generation, len(self._batches) + 1) if generation else 0
-        return self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept)
+        number = self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept)
+        self._close_batch(generation)
+        return number
 
     def cancelled(self, call_id: str) -> None:
         """The framework says that a call is cancelled: an observation (L2)."""
@@ -101,9 +117,8 @@ class Reports:
 
     def interrupted(self, generation: str) -> None:
         """The application stopped the agent's speech: outputs of this response ask for no reply (O5)."""
-        batch = self._batches.get(generation)
-        if batch is not None:
-            self._w.delivery.silence(batch)
+        if generation:
+            self._w.delivery.silence(self._batches.setdefault(generation, len(self._batches) + 1))
 
     def caller_started(self, onset: str) -> None:
         """Somebody began to speak; ``onset`` is a stable id of it."""
@@ -193,10 +208,10 @@ class Reports:
         w.barge_ins.interrupt(Dropped(at=self._now(), who=who), runs)
         w.delivery.floor.away = True
         if who == "caller":
-            w.away(runs)
+            w.barge_ins.holds.caller_left(runs)
 
     def back(self) -> None:
         """The line is there again."""
-        self._w.returned()
+        self._w.barge_ins.holds.caller_came_back()
         self._w.delivery.floor.away = False
         self._w.delivery.pump()

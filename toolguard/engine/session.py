@@ -61,6 +61,7 @@ class Session(Reports):
             raise SessionClosed(
                 f"{tool.name} was called after the end", ref=self.id, advice="Open the session again first."
             )
+        self._w.ledger.check_owner()
         arguments = tool.arguments(instance, args, kwargs)
         return await outcome(self._w, tool, await self._w.intake.admit(tool, arguments, injected={}))
 
@@ -99,12 +100,13 @@ class Session(Reports):
         if w.ledger.fenced:
             w.stop()
             return
-        w.barge_ins.forget()
-        w.gate.release("caller_away")
         runs = [state.runs[n] for n in sorted(state.open_runs)]
-        if runs:
-            w.barge_ins.interrupt(Ended(at=self._now(), why=why), runs)
-        left = await w.execution.drain(w.limits.drain)
+        for one in w.barge_ins.interrupt(Ended(at=self._now(), why=why), runs) if runs else ():
+            if one.choice == "hold":
+                w.execution.suspend(one.run)
+        w.barge_ins.forget()
+        w.barge_ins.holds.caller_came_back()
+        left = await w.execution.drain(w.limits.drain, reads=why == "hang_up")
         for live in left:
             w.execution.give_up(live, f"the session ended ({why}) before it did")
         w.delivery.pump()

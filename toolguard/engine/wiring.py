@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from toolguard.engine.barge_in import BargeIns
@@ -75,7 +74,6 @@ class Wiring:
         self.intake.on_terminal = self.farewell.expect
         self.transfer = Transfer(self.execution, self.delivery, self.barge_ins)
         self._finish = finish
-        self._window: asyncio.TimerHandle | None = None
 
     def _key(self, run: Run) -> str:
         return self.judge.key(run)
@@ -85,37 +83,17 @@ class Wiring:
         """What the framework can do; None without one."""
         return self.delivery.port.traits if self.delivery.port is not None else None
 
-    def away(self, runs: list[Run]) -> None:
-        """The caller is gone: the gate stays shut until they are back or the resume window ends."""
-        for run in runs:
-            if run.effect.writes and run.phase.uncommitted:
-                self.gate.hold(run.number, "caller_away")
-        if self._window is None:
-            self._window = asyncio.get_running_loop().call_later(self.limits.resume_window, self._stayed_away)
-
-    def _stayed_away(self) -> None:
-        self._window = None
-        for number in sorted(self.ledger.state.open_runs):
-            if "caller_away" in self.gate.holds(number):
-                self.execution.stop(number, "not done: the caller did not come back")
-
-    def returned(self) -> None:
-        """The caller is back."""
-        if self._window is not None:
-            self._window.cancel()
-            self._window = None
-        self.gate.release("caller_away")
-
     def stop(self) -> None:
         """Nothing of this session may fire any more."""
-        self.returned()
+        self.barge_ins.holds.stop()
         self.delivery.stop_timers()
         self.farewell.stop()
         self.intake.approvals.stop()
         self.barge_ins.forget()
         for live in list(self.execution.live.values()):
             self.execution.disarm(live)
-            if live.run.settled and live.task is not None and not live.task.done() and not live.run.effect.writes:
+            over = live.run.settled and not live.run.effect.writes
+            if (over or (live.given_up and live.run.phase.uncommitted)) and live.task is not None:
                 live.task.cancel()
 
     async def finish(self, entry: Entry, *, resumable: bool) -> None:

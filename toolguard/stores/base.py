@@ -93,6 +93,10 @@ class Store(Protocol):
         """Release everything; the process's lease ends."""
         ...
 
+    def idle(self) -> None:
+        """Housekeeping while no work is waiting; called often, so it is cheap where there is none."""
+        ...
+
     def commit(self, batch: Sequence[Append]) -> list[Receipt | StoreError]:
         """Store a batch in one transaction, fsynced if one append of it asks for that.
 
@@ -149,8 +153,11 @@ class Store(Protocol):
         """Whether the process still holds its lease, judged by the store."""
         ...
 
-    def note(self, key: str, value: bytes | None) -> None:
-        """Set (or with None remove) a small store-wide setting, for example a paused tool."""
+    def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:
+        """Set (or with None remove) a small store-wide setting, for example a paused tool.
+
+        With ``keep`` one that is there stays as it is: of several processes that set it, the first one does.
+        """
         ...
 
     def notes(self, prefix: str = "") -> dict[str, bytes]:

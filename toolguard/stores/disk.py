@@ -241,15 +241,19 @@ class DiskStore:
         except OSError as error:
             raise explain(error, self.path) from error
 
-    def note(self, key: str, value: bytes | None) -> None:
-        """Set (or with None remove) a small store-wide setting; a removed one leaves no readable trace in the file."""
+    def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:
+        """Set (or with None remove) a small store-wide setting; a removed one leaves no readable trace in the file.
+
+        With ``keep`` one that is there stays as it is: of several processes that set it, the first one does.
+        """
         link = self._opened()
         storable(key)
         if value is None:
             link.transact(lambda conn: conn.execute("DELETE FROM notes WHERE key = ?", (key,)), durable=True)
             link.scrub()
             return
-        sql = "INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)"
+        how = "IGNORE" if keep else "REPLACE"
+        sql = f"INSERT OR {how} INTO notes (key, value) VALUES (?, ?)"  # noqa: S608 -- both ways are ours
         link.transact(lambda conn: conn.execute(sql, (key, value)), durable=True)
 
     def notes(self, prefix: str = "") -> dict[str, bytes]:

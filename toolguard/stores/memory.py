@@ -187,11 +187,13 @@ class MemoryStore:
         """Whether the process has the store open."""
         return process in self._opened().live
 
-    def note(self, key: str, value: bytes | None) -> None:
-        """Set (or with None remove) a small store-wide setting."""
+    def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:
+        """Set (or with None remove) a small store-wide setting; with ``keep`` one that is there stays as it is."""
         notes = self._opened().notes
         if value is None:
             notes.pop(key, None)
+        elif keep:
+            notes.setdefault(key, value)
         else:
             notes[key] = value
 

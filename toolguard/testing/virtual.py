@@ -52,6 +52,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self._skipping.now
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass while nothing runs on the loop, as when one of its callbacks blocks it."""
+        self._skipping.now += seconds
+
     def busy_while(self, hook: Callable[[], object]) -> Callable[[], None]:
         """Let the clock stand for as long as ``hook()`` is true: a real thread is at work.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from toolguard.testing.demo import caller as said
 from toolguard.testing.realtime import Call, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from toolguard.testing.realtime import Item, Line, ReplyRequest
 
@@ -44,27 +44,36 @@ class Model:
         turn = _unanswered(items)
         if turn is None:
             return _speech(_news(items) or "Is there anything else?")
-        if self._words.get(turn) == said.THANKS:
-            return self._broken_off(line)
-        return self._turns.get(self._words.get(turn, ""), Model._other)(self, items)
+        return self._answer(self._words.get(turn, ""), line)
 
-    def _open(self, _items: list[Item]) -> Reply:
-        calls = self._call("find_slots", day="Monday"), self._call("find_patient", name="Ana Lund")
-        return _speech("Let me look.", *calls)
+    def _answer(self, words: str, line: Line) -> Reply | Awaitable[Reply]:
+        items = line.conversation
+        match words:
+            case said.OPEN:
+                calls = self._call("find_slots", day="Monday"), self._call("find_patient", name="Ana Lund")
+                return _speech("Let me look.", *calls)
+            case said.BOOK:
+                return _speech("One moment.", self._charge("Monday"))
+            case said.CHANGE | said.AGAIN:
+                return _speech("Tuesday, then.", self._charge("Tuesday"))
+            case said.ASKS:
+                return self._looks(items)
+            case said.THANKS:
+                return self._breaks_off(line)
+            case said.NO_TEXT:
+                return _speech("All right, no text message.")
+            case said.BYE:
+                return _speech("Goodbye, Ana.")
+            case _:
+                return _speech(_news(items) or "One moment, please.")
 
-    def _book(self, _items: list[Item]) -> Reply:
-        return _speech("One moment.", self._call("charge_deposit", day="Monday", cents=CENTS))
-
-    def _change(self, _items: list[Item]) -> Reply:
-        return _speech("Tuesday, then.", self._call("charge_deposit", day="Tuesday", cents=CENTS))
-
-    def _asked(self, items: list[Item]) -> Reply:
+    def _looks(self, items: list[Item]) -> Reply:
         """Where no result of the charge stands in the conversation, it charges again, as models do."""
         if any(result.get("paid") == "Tuesday" for result in _results(items)):
             return _speech("Yes, Tuesday is paid.")
-        return _speech("Let me see.", self._call("charge_deposit", day="Tuesday", cents=CENTS))
+        return _speech("Let me see.", self._charge("Tuesday"))
 
-    async def _broken_off(self, line: Line) -> Reply:
+    async def _breaks_off(self, line: Line) -> Reply:
         """It begins to send a text message that nobody asked for."""
         made = line.active
         words = "I will text you a receipt."
@@ -75,8 +84,8 @@ class Model:
         await asyncio.sleep(2.0)
         return Reply()
 
-    def _other(self, items: list[Item]) -> Reply:
-        return _speech(_news(items) or "One moment, please.")
+    def _charge(self, day: str) -> Call:
+        return self._call("charge_deposit", day=day, cents=CENTS)
 
     def _call(self, tool: str, **arguments: Any) -> Call:
         return Call(self._next(), tool, arguments)
@@ -84,16 +93,6 @@ class Model:
     def _next(self) -> str:
         self._calls += 1
         return f"call_{self._calls}"
-
-    _turns: Mapping[str, Callable[[Model, list[Item]], Reply]] = {
-        said.OPEN: _open,
-        said.BOOK: _book,
-        said.CHANGE: _change,
-        said.AGAIN: _change,
-        said.ASKS: _asked,
-        said.NO_TEXT: lambda _self, _items: _speech("All right, no text message."),
-        said.BYE: lambda _self, _items: _speech("Goodbye, Ana."),
-    }
 
 
 def _speech(text: str, *calls: Call) -> Reply:
@@ -112,16 +111,9 @@ def _unanswered(items: list[Item]) -> str | None:
 
 def _results(items: list[Item]) -> list[dict[str, Any]]:
     """Results of calls, bare or inside the guard's envelope; placeholders and refusals are none."""
-    found: list[dict[str, Any]] = []
-    for item in items:
-        if item["type"] == "function_call_output":
-            output = cast("dict[str, Any]", json.loads(item["output"]))
-            found += (
-                [output["result"] if "toolguard" in output else output]
-                if "result" in output or ("toolguard" not in output)
-                else []
-            )
-    return found
+    outputs = [json.loads(item["output"]) for item in items if item["type"] == "function_call_output"]
+    bare = [output for output in outputs if "toolguard" not in output]
+    return bare + [output["result"] for output in outputs if "toolguard" in output and output.get("result")]
 
 
 def _news(items: list[Item]) -> str:

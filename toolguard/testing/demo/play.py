@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from openai import AsyncOpenAI
 
 from toolguard.adapters.openai_realtime import protect, realtime_tools
-from toolguard.engine.clock import LoopClock
+from toolguard.engine.clock import LoopClock, SystemClock
 from toolguard.engine.guard import Guard
 from toolguard.testing.demo.apps import Guarded, Naive
 from toolguard.testing.demo.caller import Caller
@@ -22,7 +23,7 @@ from toolguard.testing.realtime import RealtimeServer
 from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from openai.resources.realtime.realtime import AsyncRealtimeConnection
@@ -75,7 +76,7 @@ async def play(how: How, home: Path, *, live: Callable[[Line], Any] | None = Non
 
 
 @asynccontextmanager
-async def _answering(how: How, connection: AsyncRealtimeConnection, world: World, home: Path) -> AsyncIterator[Played]:
+async def _answering(how: How, connection: AsyncRealtimeConnection, world: World, home: Path) -> AsyncGenerator[Played]:
     """The application at work, with its guard if it has one."""
     played = Played(how, Findings(0, [], [], [], [], 0, 0, 0.0, 0.0))
     if how == "naive":
@@ -83,19 +84,23 @@ async def _answering(how: How, connection: AsyncRealtimeConnection, world: World
             yield played
         return
     tools = guarded_tools(world)
-    guard = Guard(home / "journal", tools=tools, mode="observe" if how == "observed" else "enforce", clock=LoopClock())
+    virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+    clock = LoopClock(datetime.now(UTC)) if virtual else SystemClock()
+    guard = Guard(home / "journal", tools=tools, mode="observe" if how == "observed" else "enforce", clock=clock)
     async with _clock_waits_for(guard), guard:
         played.session = await _free_id(guard, f"demo-{how}")
-        async with _recording(guard, played):
-            async with protect(connection, guard, id=played.session, agent="frontdesk", tenant="clinic"):
-                await connection.session.update(session={"type": "realtime", "tools": realtime_tools(tools)})
-                named = {tool.name: tool for tool in tools}
-                async with _serving(Naive(connection, named) if how == "observed" else Guarded(connection)):
-                    yield played
+        async with (
+            _recording(guard, played),
+            protect(connection, guard, id=played.session, agent="frontdesk", tenant="clinic"),
+        ):
+            await connection.session.update(session={"type": "realtime", "tools": realtime_tools(tools)})
+            named = {tool.name: tool for tool in tools}
+            async with _serving(Naive(connection, named) if how == "observed" else Guarded(connection)):
+                yield played
 
 
 @asynccontextmanager
-async def _serving(app: Naive | Guarded) -> AsyncIterator[None]:
+async def _serving(app: Naive | Guarded) -> AsyncGenerator[None]:
     task = asyncio.create_task(app.serve())
     try:
         yield
@@ -108,7 +113,7 @@ async def _serving(app: Naive | Guarded) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _recording(guard: Guard, played: Played) -> AsyncIterator[None]:
+async def _recording(guard: Guard, played: Played) -> AsyncGenerator[None]:
     """Keep the session's records as they land."""
 
     async def keep() -> None:
@@ -127,7 +132,7 @@ async def _recording(guard: Guard, played: Played) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _clock_waits_for(guard: Guard) -> AsyncIterator[None]:
+async def _clock_waits_for(guard: Guard) -> AsyncGenerator[None]:
     """On a virtual loop the clock stands while the store is at work."""
     loop = asyncio.get_running_loop()
     forget = loop.busy_while(lambda: guard.journal.busy) if isinstance(loop, VirtualLoop) else lambda: None

@@ -78,7 +78,7 @@ class Workshop:
         loop = asyncio.get_running_loop()
 
         def body(**args: Any) -> Any:
-            return self._work_blocking(plan, args, loop)
+            return self._work_blocking(plan, args, loop, toolguard.committing if plan.commits_at else _blocking)
 
         return _shaped(body, plan)
 
@@ -103,7 +103,7 @@ class Workshop:
             return await self._work(plan, args, _no_commit)
 
         def blocking(**args: Any) -> Any:
-            return self._work_blocking(plan, args, asyncio.get_running_loop())
+            return self._work_blocking(plan, args, asyncio.get_running_loop(), _blocking)
 
         return blocking if plan.sync else body
 
@@ -116,7 +116,7 @@ class Workshop:
                 "description": plan.name,
                 "parameters": {
                     "type": "object",
-                    "properties": {name: {"type": kind} for name, kind in self._takes(plan).items()},
+                    "properties": {name: {"type": kind} for name, kind in plan.takes.items()},
                     "required": list(plan.takes),
                 },
             }
@@ -142,7 +142,9 @@ class Workshop:
             self._effects.write("cancelled", plan.name, args, body=number)
             raise
 
-    def _work_blocking(self, plan: ToolPlan, args: dict[str, Any], loop: asyncio.AbstractEventLoop) -> Any:
+    def _work_blocking(
+        self, plan: ToolPlan, args: dict[str, Any], loop: asyncio.AbstractEventLoop, commit: Callable[[], Any]
+    ) -> Any:
         returns, seconds = self._next(plan, args)
         number = self._begin(plan, args)
         if plan.effect == "read":
@@ -150,7 +152,7 @@ class Workshop:
             return self._end(plan, args, number, returns)
         before = min((plan.commits_at or 0.0) / 1000, seconds)
         block(loop, before)
-        with _blocking_commit(plan) as key:
+        with commit() as key:
             self._effects.write("effect", plan.name, args, key=key, body=number)
             block(loop, seconds - before)
             return self._end(plan, args, number, returns)
@@ -184,10 +186,6 @@ class Workshop:
             if step.verb in _CALLS and step.tool == plan.name and isinstance(step.args, dict):
                 return step.args
         return {}
-
-    @staticmethod
-    def _takes(plan: ToolPlan) -> dict[str, str]:
-        return plan.takes
 
 
 def block(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
@@ -226,9 +224,5 @@ async def _at_start() -> AsyncIterator[str]:
 
 
 @contextmanager
-def _blocking_commit(plan: ToolPlan) -> Iterator[str]:
-    if plan.commits_at is not None:
-        with toolguard.committing() as key:
-            yield key
-    else:
-        yield ""
+def _blocking() -> Iterator[str]:
+    yield ""

@@ -1,0 +1,201 @@
+"""How a conversation is entered: its epoch taken, its journal folded, its parts wired, what was left open resumed."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from toolguard.core import records as r
+from toolguard.core.policy import name_of
+from toolguard.core.state import State
+from toolguard.core.unheard import Unheard, unheard_of
+from toolguard.engine.asking import Asker
+from toolguard.engine.fresh import FreshReads
+from toolguard.engine.ledger import Ledger
+from toolguard.engine.observe import Watch
+from toolguard.engine.recover import Recovery, fold
+from toolguard.engine.session import Session
+from toolguard.engine.toolbox import check_scopes
+from toolguard.engine.wiring import Wiring
+from toolguard.errors import StoreBusy, StoreError
+from toolguard.listen.rules import by_rules
+from toolguard.stores.locate import cache_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from toolguard.core.policy import Policy
+    from toolguard.engine.clock import Clock
+    from toolguard.engine.journal import Entry, Journal
+    from toolguard.engine.limits import Limits
+    from toolguard.engine.port import Port
+    from toolguard.engine.switches import Switches
+    from toolguard.listen.heard import Listener
+    from toolguard.stores.base import SessionRow, Store
+    from toolguard.tools.tool import Tool
+
+_SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
+BUSY_FOR = 5.0
+"""Seconds that opening a store or a session is tried again while other processes hold it."""
+
+
+class Entrance:
+    """What the sessions of one guard have in common, and the way into each of them."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        switches: Switches,
+        *,
+        clock: Clock,
+        limits: Limits,
+        policy: Policy | None,
+        listener: Listener | None,
+        mode: str,
+        follow_up: Callable[[str, list[Unheard]], Awaitable[None] | None] | None,
+    ) -> None:
+        self._journal = journal
+        self._switches = switches
+        self._clock = clock
+        self._limits = limits
+        self._policy = policy
+        self._listener = listener or by_rules()
+        self._trusted = listener is None
+        self._mode = mode
+        self._follow_up = follow_up
+        self._asker = Asker()
+        self._secret = b""
+        self._fresh: FreshReads | None = None
+        self.sessions: dict[str, Session] = {}
+
+    async def open(self) -> None:
+        """Open the journal and read what the store keeps for all sessions.
+
+        Raises:
+            StoreError: The store cannot be opened; one that is only busy is tried for some seconds.
+        """
+        async for attempt in _patiently():
+            with attempt:
+                await self._journal.open()
+                self._secret = await self._journal.ask(_secret)
+
+    def close(self) -> None:
+        """Close what belongs to all sessions."""
+        self._asker.close()
+        if self._fresh is not None:
+            self._fresh.close()
+            self._fresh = None
+
+    async def enter(
+        self,
+        id: str,  # noqa: A002 - the word that every framework uses
+        known: dict[str, Tool[Any, Any]],
+        *,
+        agent: str,
+        tenant: str,
+        caller: str | None,
+        port: Port | None,
+    ) -> Session:
+        """Take a session over for this process and go on with it where its journal ends.
+
+        Raises:
+            DeclarationError: A tool needs a caller and the session has none.
+            StoreError: The session cannot be journaled, or belongs to another tenant.
+        """
+        check_scopes(known, id, caller)
+        row = await self._row(id, tenant)
+        state, last = await fold(self._journal, id) if row.seq else (State(id), 0)
+        ledger = Ledger(state, self._journal, self._clock, row.epoch)
+        ledger.seen = row.seq
+        wiring = self._wire(ledger, known, port)
+        ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
+        if row.seq:
+            ledger.write(r.ContextOpened(context=state.context + 1, agent=agent, cause="a new connection"))
+        session = Watch(wiring) if self._mode == "observe" else Session(wiring)
+        self.sessions[id] = session
+        if row.seq:
+            Recovery(wiring.execution, known.get, self._limits.resume_window).resume(last)
+        return session
+
+    async def _row(self, id: str, tenant: str) -> SessionRow:  # noqa: A002
+        at = self._clock.wall()
+        async for attempt in _patiently():
+            with attempt:
+                row = await self._journal.ask(lambda store: store.enter(id, tenant, at=at))
+                if row.tenant != tenant:
+                    raise StoreError(f"it belongs to tenant {row.tenant!r}", ref=id, advice="Use another id.")
+                return row
+        raise StoreBusy("the session could not be entered", ref=id, advice="Try again.")
+
+    def _wire(self, ledger: Ledger, known: dict[str, Tool[Any, Any]], port: Port | None) -> Wiring:
+        return Wiring(
+            ledger,
+            limits=self._limits,
+            tools=known.get,
+            policy=self._policy,
+            listener=self._listener,
+            trusted_listener=self._trusted,
+            asker=self._asker,
+            port=port,
+            secret=self._secret,
+            paused=self._switches.paused,
+            fresh=self._fresh_reads(known),
+            finish=self._finished,
+        )
+
+    def _fresh_reads(self, known: dict[str, Tool[Any, Any]]) -> FreshReads | None:
+        """The cache of reads, opened only where a tool shares fresh results beyond its session."""
+        if self._fresh is None and any(t.spec.fresh_for > 0 and t.spec.scope != "session" for t in known.values()):
+            self._fresh = FreshReads(partial(cache_beside, self._journal.store))
+        return self._fresh
+
+    def _opened(
+        self, row: SessionRow, known: dict[str, Tool[Any, Any]], port: Port | None, *, agent: str, caller: str
+    ) -> r.Opened:
+        traits = port.traits if port is not None else None
+        return r.Opened(
+            tenant=row.tenant,
+            agent=agent,
+            process=self._journal.process,
+            caller=caller,
+            adapter=traits.adapter if traits is not None else "direct",
+            evidence=traits.evidence if traits is not None else "none",
+            policy=name_of(self._policy) if self._policy is not None else "by_effect",
+            mode="observe" if self._mode == "observe" else "enforce",
+            tools={name: tool.spec.version for name, tool in known.items()},
+            recovered=bool(row.seq),
+        )
+
+    async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:
+        session = wiring.ledger.state.session
+        self.sessions.pop(session, None)
+        try:
+            await self._journal.fate(entry)
+            await self._journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
+        except StoreError as error:
+            wiring.execution.notice("close_not_recorded", str(error))
+        if self._follow_up is not None and not resumable:
+            answer = self._follow_up(session, unheard_of(wiring.ledger.state))
+            if answer is not None:
+                await answer
+
+
+def _patiently() -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(StoreBusy),
+        stop=stop_after_delay(BUSY_FOR),
+        wait=wait_random_exponential(multiplier=0.05, max=0.5),
+        reraise=True,
+    )
+
+
+def _secret(store: Store) -> bytes:
+    """The store's own secret for intent keys, made with the store."""
+    notes = store.notes(_SECRET)
+    if _SECRET not in notes:
+        store.note(_SECRET, secrets.token_bytes(32), keep=True)
+        notes = store.notes(_SECRET)
+    return notes[_SECRET]

@@ -1,0 +1,129 @@
+"""Collects what a judge reads from a line of the Realtime server, the ledger file and the store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from toolguard.core.records import NAMES, decode
+from toolguard.testing.scenarios.ledger import acts_in
+from toolguard.testing.scenarios.played import Entry, Frame, Item, Played, Request, Responded, Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from toolguard.stores.base import Store
+    from toolguard.testing.realtime import Line, RealtimeServer
+    from toolguard.testing.scenarios.kit import Script
+    from toolguard.testing.scenarios.realtime_stage import RealtimeStage
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""Wall time of the virtual loop's zero."""
+_PAGE = 512
+
+
+def items_of(conversation: Sequence[Mapping[str, Any]]) -> tuple[Item, ...]:
+    """The server's items as every judge reads them."""
+    return tuple(_item(one) for one in conversation)
+
+
+def _item(raw: Mapping[str, Any]) -> Item:
+    identity = {"id": str(raw.get("id")), "status": str(raw.get("status", "completed"))}
+    if raw["type"] == "function_call":
+        return Item(kind="call", text=f"{raw['name']} {raw['arguments']}", call=str(raw["call_id"]), **identity)
+    if raw["type"] == "function_call_output":
+        return Item(kind="output", text=str(raw["output"]), call=str(raw["call_id"]), **identity)
+    parts = [str(part.get("transcript") or part.get("text") or "") for part in raw.get("content") or []]
+    return Item(kind="message", text=" ".join(parts), role=str(raw.get("role")), **identity)
+
+
+def collect(
+    script: Script,
+    adapter: str,
+    *,
+    guarded: bool,
+    server: RealtimeServer,
+    stage: RealtimeStage,
+    ledger: Path,
+    faults: Sequence[str],
+    app: Mapping[str, Any],
+) -> Played:
+    """Everything but the journal, which is read when the store is closed."""
+    line, base = stage.line, stage.base
+
+    def ms(at: float) -> float:
+        return round((at - base) * 1000, 3)
+
+    return Played(
+        script=script,
+        adapter=adapter,
+        guarded=guarded,
+        requests=sorted([*stage.requests, *_refused(line, base)], key=lambda one: one.at),
+        responses=[_responded(one.id, line, stage, base) for one in line.responses],
+        outputs=[Sent(ms(one.at), one.text, str(one.item.get("id")), one.call_id) for one in line.accepted_outputs],
+        notes=_notes(line, base),
+        items=items_of(line.conversation),
+        problems=line.conversation_problems(),
+        violations=[one.problem for one in server.violations],
+        errors=[(str(one.get("code")), str(one.get("message"))) for one in line.errors],
+        frames=[Frame(ms(one.at), one.type, one.event) for one in line.received],
+        heard=[Frame(ms(one.at), one.type, one.event) for one in line.sent],
+        acts=acts_in(ledger),
+        faults=tuple(faults),
+        lag=stage.lag,
+        app=app,
+    )
+
+
+def _refused(line: Line, base: float) -> list[Request]:
+    return [
+        Request((one.at - base) * 1000, "client", accepted=False, speaking=one.caller_speaking, problems=one.problems)
+        for one in line.response_creates
+        if not one.accepted
+    ]
+
+
+def _responded(response: str, line: Line, stage: RealtimeStage, base: float) -> Responded:
+    began = ended = float("nan")
+    status, aside = "in_progress", False
+    for frame in line.sent:
+        if frame.type not in {"response.created", "response.done"} or frame.event["response"]["id"] != response:
+            continue
+        at = (frame.at - base) * 1000
+        if frame.type == "response.created":
+            began, aside = at, frame.event["response"]["conversation_id"] is None
+        else:
+            ended, status = at, frame.event["response"]["status"]
+    return Responded(began, ended, status, stage.names.get(response, ""), aside)
+
+
+def _notes(line: Line, base: float) -> list[Sent]:
+    kept = {str(item["id"]) for item in line.conversation}
+    notes: list[Sent] = []
+    for frame in line.received:
+        item = frame.event.get("item") or {}
+        if frame.type == "conversation.item.create" and item.get("type") == "message" and item.get("id") in kept:
+            text = " ".join(str(part.get("text", "")) for part in item["content"])
+            notes.append(Sent((frame.at - base) * 1000, text, str(item["id"])))
+            kept.discard(str(item["id"]))
+    return notes
+
+
+def journal_of(store: Store, base: float) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """Read the whole journal and the index of open calls back from a store that nobody has open any more."""
+    store.open("judge")
+    entries: list[Entry] = []
+    try:
+        for row in store.sessions():
+            after = 0
+            while frames := store.read(row.session, after=after, limit=_PAGE):
+                for frame in frames:
+                    record = decode(frame.kind, frame.version, frame.payload)
+                    at = (frame.at / 1e9 - EPOCH.timestamp() - base) * 1000
+                    entries.append(Entry(round(at, 3), frame.seq, row.session, NAMES[type(record)], record))
+                after = frames[-1].seq
+        open_calls = [(mark.tool, mark.phase) for mark in store.open_calls()]
+    finally:
+        store.close()
+    return entries, open_calls
