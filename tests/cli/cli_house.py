@@ -87,6 +87,7 @@ async def find(attempt: Attempt, who: str) -> Finding[str]:
 @toolguard.read
 async def look(city: str) -> str:
     if DIE:
+        await guard.journal.ask(lambda _store: None)  # a read awaits nothing by itself
         os._exit(9)
     return "31"
 

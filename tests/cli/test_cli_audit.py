@@ -8,7 +8,7 @@ import pytest
 from cli_house import alone, bad, good, objects, run
 from freezegun import freeze_time
 
-from audit_house import Clock, charge, look, lose, made, TOOLS, sql  # isort: skip
+from audit_house import Clock, charge, look, made, TOOLS, sql  # isort: skip
 from toolguard import Guard
 from toolguard.cli.when import moment_of
 from toolguard.testing.fake_port import RecordingPort
@@ -90,7 +90,8 @@ def barge_in(home):
                 conversation.caller_started("o1")
                 conversation.receive("c1", "charge", {"who": "ana"})
                 await asyncio.sleep(0.01)
-                conversation.caller_said("wait, no, cancel \x1b[31mthat", onset="o1")
+                conversation.noticed("line", "\x1b[31mnoise\n\u202e")
+                conversation.caller_said("no, cancel that", onset="o1")
 
     asyncio.run(play())
 
@@ -105,7 +106,8 @@ def test_i18_the_timeline_of_a_session_with_a_barge_in_can_be_read_aloud(tmp_pat
         "agent      calls charge conv-9/1",
         'policy     by_effect: hold charge conv-9/1 "the caller is speaking"',
         "gate       charge conv-9/1 waits, held by o1",
-        r'caller     "wait, no, cancel \x1b[31mthat" (cancellation)',
+        r"notice     line: \x1b[31mnoise\n\u202e",
+        'caller     "no, cancel that" (cancellation)',
         "policy     by_effect: stop charge conv-9/1",
         "run        charge conv-9/1 stopped before its effect",
         "sent       output for charge conv-9/1: cancelled",
@@ -132,7 +134,7 @@ def test_the_timeline_as_json_is_the_records(home):
         (["a/b"], "[unknown_ref] a/b: this is no ref of a call."),
         (["--timeline"], "[bad_use] --timeline needs a session. Write:"),
         (["--since", "whenever"], "[bad_use] --since: 'whenever' is no time; write yesterday,"),
-        (["--phase", "x"], "[bad_use] Invalid value for '--phase': 'x' is not one of"),
+        (["--phase", "x"], "[bad_use] Invalid value for '--phase': "),
         (["--limit", "-1"], "[bad_use] Invalid value for '--limit'"),
         (["--nonsense"], "[bad_use] No such option: --nonsense"),
         (["\x1b[31m/1"], r"[unknown_ref] \x1b[31m: there is no such session"),
@@ -167,9 +169,9 @@ def test_looking_at_a_store_that_is_in_use_disturbs_nobody(tmp_path):
 
 def at_dawn(home, at):
     async def play():
-        async with Guard(home, tools=TOOLS, clock=Clock(int(at.timestamp()) * 1_000_000_000)) as guard:
-            async with guard.session(f"conv-{at:%d}"):
-                await look("Pune")
+        guard = Guard(home, tools=TOOLS, clock=Clock(int(at.timestamp()) * 1_000_000_000))
+        async with guard, guard.session(f"conv-{at:%d}"):
+            await look("Pune")
 
     asyncio.run(play())
 
@@ -210,14 +212,10 @@ def test_a_time_with_a_zone_keeps_it():
     assert moment_of("2026-03-01T10:30:00Z") == datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2x", "999999w", "2026-13-01", "-2h", "0001-01-01"])
+@pytest.mark.parametrize("text", ["", "soon", "2x", "999999w", "2026-13-01", "-2h"])
 def test_what_is_no_time_is_refused(text):
-    try:
+    with pytest.raises(ValueError, match="is no time; write yesterday"):
         moment_of(text)
-    except ValueError as error:
-        assert "is no time; write yesterday" in str(error)
-    else:
-        assert text == "0001-01-01"
 
 
 def test_damaged_records_do_not_stop_the_audit(home):
@@ -238,9 +236,3 @@ def test_json_lines_are_plain_ascii(tmp_path):
     assert result.stdout.strip().isascii()
     assert result.stdout.strip().isprintable()
     assert json.loads(result.stdout)["arguments"]["who"] == "Zoë \u202e\x1b[31m \U0001f600"
-
-
-async def test_a_lost_call_is_lost():
-    async with Guard("memory", tools=TOOLS) as guard, guard.session("conv-1"):
-        await lose("bob")
-        assert (await guard.trail.call("conv-1/1")).phase == "in_doubt"

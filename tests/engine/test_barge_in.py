@@ -97,7 +97,7 @@ async def test_g4_a_correction_that_comes_too_late_is_told_with_its_undo(charge,
     async def refund(made: str) -> None:
         return None
 
-    charge.undo(lambda made: refund.bind(made))
+    charge.undo(refund.bind)
     async with house(charge, traits=HEARS) as h:
         h.call("c1", charge, who="ana")
         await until(lambda: effects.done)

@@ -1,7 +1,9 @@
 """Two processes on one directory want the same thing: it happens once, and both are told the truth (T3, S8)."""
 
+import signal
+
 import pytest
-from process_children import Actor, wait_for
+from process_children import Actor, child, ended, play, wait_for
 from process_reading import Journal, lines
 
 from toolguard.core import records as r
@@ -186,3 +188,21 @@ def test_s8_two_processes_that_make_the_directory_together_recognise_the_same_wi
         assert len(lines(home, "ana")) == 1, number
         for actor in actors:
             actor.kill()
+
+
+def test_t3_a_claim_that_its_process_could_not_settle_is_settled_by_the_next_owner(tmp_path):
+    """Died between the outcome's record and its claim: the other session is told what was done, not "in doubt"."""
+    (tmp_path / "go.pay.one").touch()
+    assert ended(child(play, str(tmp_path), "pay", "one", "after commit of 15")) == -signal.SIGKILL
+    two = Actor(tmp_path)
+    two.do("enter", "two")
+    assert two.do("call", "two", "pay", "one")[0] == "InDoubt"
+    owner = Actor(tmp_path)
+    owner.do("enter", "one")
+    owner.do("until_claimed", "one", "pay")
+    name, text = two.do("call", "two", "pay", "one")
+    assert name == "AlreadyDone"
+    assert "one/1" in text
+    assert len(lines(tmp_path, "one", "acting")) == 1
+    owner.end()
+    two.end()

@@ -12,7 +12,7 @@ from toolguard.core import records as r
 from toolguard.core.law import Phase
 from toolguard.engine.limits import Limits
 from toolguard.engine.port import Parcel, Traits
-from toolguard.errors import StoreFull, StoreUnavailable
+from toolguard.errors import StoreError, StoreFull, StoreUnavailable, ToolFailed
 from toolguard.stores.disk import DiskStore
 
 LIMITS = Limits(commit=0.3, record=0.1)
@@ -27,6 +27,7 @@ class Flaky:
         self._store = DiskStore(home / "journal")
         self.error = None
         self.landed_all_the_same = False
+        self.failures = 0
         self.free = threading.Event()
         self.free.set()
 
@@ -40,7 +41,8 @@ class Flaky:
             if self.error is not None and self.landed_all_the_same:
                 inner(*args, **kwargs)
             if self.error is not None:
-                raise self.error
+                self.failures += 1
+                raise self.error if name == "commit" or isinstance(self.error, StoreError) else GONE
             return inner(*args, **kwargs)
 
         return work
@@ -149,9 +151,8 @@ class TestFailing:
     @pytest.mark.parametrize("tool", ["charge", "book", "pay"])
     async def test_w2_mutations_are_refused_before_their_effect(self, house, conversation, error, tool):
         house.store.error = error
-        with pytest.raises((Refused, ToolguardError)) as caught:
+        with pytest.raises((Refused, ToolFailed)):
             await conversation.run(getattr(house, tool), "ana")
-        assert "[refused]" in str(caught.value) or "[failed]" in str(caught.value)
         assert house.did == []
 
     @pytest.mark.parametrize("tool", ["charge", "book", "pay"])
@@ -159,8 +160,8 @@ class TestFailing:
         house.store.error = error
         conversation.receive("c1", tool, {"who": "ana"})
         parcel = await house.told("c1")
-        assert parcel.form in {"unavailable", "refused", "error"}
-        assert "was not run" in parcel.text or "nothing was changed" in parcel.text
+        assert parcel.form == "unavailable"
+        assert "offer to try again" in parcel.text
         assert house.did == []
 
     @pytest.mark.parametrize("tool", ["charge", "book", "pay"])
@@ -202,6 +203,7 @@ class TestFailing:
         conversation.caller_said("I would like an appointment")
         conversation.agent_spoke("g1", "Of course.")
         assert await conversation.run(house.look, "ana") == "seen ana"
+        await until(lambda: house.store.failures)
         house.store.error = None
         assert await conversation.run(house.charge, "ana") == "charged ana"
         found, state = house.journal()
@@ -220,7 +222,7 @@ class TestFailing:
         conversation.caller_said("no, cancel that", onset="o1")
         with pytest.raises(ToolguardError):
             await call
-        await asyncio.sleep(0.05)
+        await until(lambda: house.store.failures)
         house.store.error = None
         await until(lambda: house.journal()[1].runs[1].phase is Phase.CANCELLED)
         assert house.did == []
@@ -230,7 +232,7 @@ class TestUnknown:
     async def test_w2_a_commit_record_of_unknown_fate_means_no_effect(self, house, conversation):
         """If the outcome of the append is unknown the effect is not run, and a ``failed`` record follows."""
         house.store.error, house.store.landed_all_the_same = GONE, True
-        with pytest.raises(Refused):
+        with pytest.raises((Refused, ToolFailed)):
             await conversation.run(house.charge, "ana")
         house.store.error = None
         assert house.did == []
@@ -245,7 +247,7 @@ class TestStuck:
         house.store.free.clear()
         conversation.receive("c1", tool, {"who": "ana"})
         parcel = await house.told("c1")
-        assert parcel.form in {"unavailable", "refused", "error"}
+        assert parcel.form == "unavailable"
         assert house.did == []
         house.store.free.set()
 

@@ -13,6 +13,9 @@ only its public interface is used::
 While a tool runs and the caller says something else, LiveKit waits for the tool, up to five seconds, before it answers.
 A guarded call is let go at that moment instead: it is answered with what became of it by the caller's words, or with a
 placeholder, and its result follows in the chat context and is spoken once.
+
+It is made for pipelines (speech to text, model, text to speech). Not covered yet: speech-to-speech models, tools that
+return an ``Agent``, and turns that are typed.
 """
 
 from __future__ import annotations

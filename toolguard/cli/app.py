@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from toolguard.audit.plain import plain
-from toolguard.core.records import UnknownRecord
+from toolguard.core.records import UnknownRecord, encodable
 from toolguard.errors import ToolguardError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def emit(value: Any) -> None:
     """Print one JSON object on a line of its own; everything but ASCII is escaped, so that it is safe to show."""
-    text = msgspec.json.encode(value).decode()
+    text = msgspec.json.encode(value, enc_hook=encodable).decode()
     typer.echo("".join(c if c.isascii() and c.isprintable() else _escape(c) for c in text))
 
 

@@ -27,9 +27,9 @@ for _command in (audit, verify, resolve, pause, resume, recover, doctor):
     app.command()(_command)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def demo(context: typer.Context) -> None:
-    """Play a phone call with a barge-in, a dropped line and a dead process, unguarded and guarded."""
+    """Play one phone call to a naive, an observed and an enforced application, and compare."""
     try:
         from toolguard.testing.demo import main as play  # noqa: PLC0415 -- needs what only the demo needs
     except ModuleNotFoundError as error:

@@ -6,6 +6,7 @@ takes a new version and a reader for the old one. Payloads are JSON; ``bytes`` f
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -100,6 +101,7 @@ __all__ = [
     "UnknownRecord",
     "Verdict",
     "decode",
+    "encodable",
     "encode",
     "plain_arguments",
     "raw_field",

@@ -1,8 +1,9 @@
 """Plays a timeline on a line of the scripted Realtime server: the caller's side, the model's side, the application's.
 
 A response that the timeline names is begun by the first accepted request for a reply after the caller last began to
-speak (or the application last asked) before its first step; where nobody asks in time, the server begins it by itself,
-as after a turn. Requests that no named response is waiting for get a reply of a second.
+speak (or the application last asked) before its first step. Where nobody asks in time, the server begins it by itself,
+as after a turn, unless the timeline says that the model ``is_asked``. Requests that no named response is waiting for
+get a reply of a second.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class RealtimeStage:
     async def play(self) -> None:
         """Play every step at its time, then let the conversation rest."""
         for named in self._named:
-            if named.own:
+            if named.own and not any(step.does == "is_asked" for step in named.steps):
                 self._spawn(self._begin_in_time(named))
         for step in self.script.steps:
             if step.who in _MARKERS or step.who == "model":
@@ -248,7 +249,7 @@ def _named(steps: tuple[Step, ...]) -> list[_Named]:
     asked_from = float("-inf")
     for step in steps:
         if step.verb in {"caller.starts", "app.asks"}:
-            asked_from = step.at
+            asked_from = step.at - 1
         if step.who == "model" and step.generation:
             named = found.setdefault(step.generation, _Named(step.generation, [], asked_from))
             named.steps.append(step)

@@ -63,9 +63,7 @@ def the_second_call_is_answered_as_a_repeat(played: Played) -> None:
 @check(
     "S02.4",
     saboteur=Saboteur(
-        "toolguard/engine/intake.py",
-        old="run=run.number if run is not None and waits else 0,\n            points_to=judged.first,",
-        new='run=run.number if run is not None and waits else 0,\n            points_to="",',
+        "toolguard/engine/answers.py", old="points_to=judged.first,", new='points_to="",'
     ),
 )
 def the_trail_links_the_two(played: Played) -> None:

@@ -56,9 +56,10 @@ def _form(sent: Sent) -> str:
 @check(
     "S04.1",
     saboteur=Saboteur(
-        "toolguard/engine/execution.py",
-        old="if run is None or not (run.phase.uncommitted or (live is not None and live.window)):",
-        new="if run is None:",
+        "toolguard/engine/decisions.py",
+        old='        if one.choice == "stop":\n            self._execution.stop(',
+        new="        if one.concerned:\n            self._execution.live[one.run].task.cancel()\n"
+        '        elif one.choice == "stop":\n            self._execution.stop(',
     ),
 )
 def the_body_runs_on(played: Played) -> None:

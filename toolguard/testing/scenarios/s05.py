@@ -34,9 +34,9 @@ def _read(script: Script) -> Script:
     "S05.1",
     plays=("main", "queued"),
     saboteur=Saboteur(
-        "toolguard/adapters/realtime_events.py",
-        old="            self.session.discarded(generation)\n",
-        new="            pass\n",
+        "toolguard/engine/gate.py",
+        old="while waiting.holds or waiting.stopped:",
+        new="while waiting.stopped:",
     ),
 )
 def the_call_goes_on(played: Played) -> None:
@@ -47,9 +47,9 @@ def the_call_goes_on(played: Played) -> None:
 @check(
     "S05.2",
     saboteur=Saboteur(
-        "toolguard/engine/reports.py",
-        old="        self._w.intake.supersede(slots)\n        self.generation_ended",
-        new="        self._w.intake.supersede([])\n        self.generation_ended",
+        "toolguard/core/outbox.py",
+        old='ended: Form = "superseded" if slot.detached else "cancelled"',
+        new='ended: Form = "cancelled"',
     ),
 )
 def the_call_is_superseded(played: Played) -> None:
@@ -67,8 +67,8 @@ def the_call_is_superseded(played: Played) -> None:
     plays=("queued",),
     saboteur=Saboteur(
         "toolguard/engine/reports.py",
-        old="and any(s.run == run.number for s in slots)",
-        new="and slots[-1].run == run.number",
+        old="        for slot in slots:\n            slot.detached = True",
+        new="        for slot in slots[-1:]:\n            slot.detached = True",
     ),
 )
 def what_waited_behind_is_dropped_too(played: Played) -> None:
@@ -85,9 +85,9 @@ def what_waited_behind_is_dropped_too(played: Played) -> None:
     "S05.4",
     plays=("read",),
     saboteur=Saboteur(
-        "toolguard/core/outbox.py",
-        old="if not stale or waiting or (slots[0].detached and not run.effect.writes):",
-        new="if not stale or waiting:",
+        "toolguard/adapters/realtime_events.py",
+        old="            self.session.discarded(generation)\n",
+        new="            pass\n",
     ),
 )
 def reads_are_kept_to_themselves(played: Played) -> None:

@@ -87,6 +87,7 @@ def the_reply_begins_at_once(played: Played) -> None:
     """Within half a second of the application's request, and the next turn is heard as well."""
     began = {one.generation: one.began for one in played.responses}
     must("g2" in began, "the reply that the application asked for never began")
+    must(played.asked("g2").by == "client", "it is not the application's request that began it")
     must(began["g2"] - _ASKED <= _AT_ONCE, f"it began after {began['g2'] - _ASKED:.0f} ms")
     turn = played.asked("g3")
     must(turn.at <= 2700 + _AT_ONCE, f"the caller's next turn was answered at {turn.at:.0f} ms")  # noqa: PLR2004
@@ -97,7 +98,7 @@ def the_reply_begins_at_once(played: Played) -> None:
     plays=_ENDINGS,
     saboteur=Saboteur(
         "toolguard/engine/intake.py",
-        old='            self._answer(arrival, None, None, "unknown_tool", why=names)\n',
+        old='            self._answers.at_once(arrival, None, None, "unknown_tool", why=names)\n',
         new="",
     ),
 )

@@ -49,9 +49,11 @@ class Workshop:
         made = {plan.name: self._declared(plan) for plan in self._script.tools}
         for plan in self._script.tools:
             if plan.undo:
-                taking_back = made[plan.undo]
-                made[plan.name].undo(lambda _result, other=taking_back, plan=plan: other.bind(**self._first_args(plan)))
+                made[plan.name].undo(self._undoing(plan, made[plan.undo]))
         return list(made.values())
+
+    def _undoing(self, plan: ToolPlan, other: Tool[..., Any]) -> Callable[[Any], Any]:
+        return lambda _result: other.bind(**self._first_args(plan))
 
     def _declared(self, plan: ToolPlan) -> Tool[..., Any]:
         body: Any = self._sync_body(plan) if plan.sync else self._body(plan)
