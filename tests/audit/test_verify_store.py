@@ -101,7 +101,9 @@ async def test_an_inserted_record_is_named(home):
 async def test_records_behind_the_end_are_named_as_inserted(home):
     draft = r.encode(r.Noticed(code="forged"), 1)
     forged, _ = pack(draft, epoch=1, seq=RECORDS + 1, previous=await head_at(home, RECORDS))
-    found = await damage(home, "INSERT INTO journal (pos, session, seq, frame) VALUES (900, 1, 11, :forged)", forged=forged)
+    found = await damage(
+        home, "INSERT INTO journal (pos, session, seq, frame) VALUES (900, 1, 11, :forged)", forged=forged
+    )
     assert (found.damage, found.seq, found.records) == ("inserted", RECORDS + 1, RECORDS)
 
 

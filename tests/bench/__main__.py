@@ -1,5 +1,5 @@
-"""`python -m tests.bench` is the same as `python tests/bench/run.py`."""
+"""What `python -m tests.bench` runs."""
 
-from tests.bench.run import main
+from .run import main
 
 raise SystemExit(main())

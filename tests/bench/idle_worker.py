@@ -11,9 +11,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tests.bench.subjects import entered, guarding
+from .subjects import entered, guarding
 
 TRACED = 500
 """Sessions whose Python objects are counted; counting is slow, so not all are."""

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from contextlib import asynccontextmanager
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,44 +26,47 @@ _fresh = count(1)
 @asynccontextmanager
 async def dbos(url: str) -> AsyncGenerator[Call]:
     """DBOS: a workflow with one step, under a workflow id of its own."""
-    from dbos import DBOS, SetWorkflowID
+    sdk: Any = import_module("dbos")
+    engine = sdk.DBOS
+    engine(config={"name": "bench", "system_database_url": url, "run_admin_server": False, "log_level": "CRITICAL"})
 
-    DBOS(config={"name": "bench", "system_database_url": url, "run_admin_server": False, "log_level": "CRITICAL"})
-
-    @DBOS.step()
     async def effect(key: str) -> str:
         return f"ch_{key}"
 
-    @DBOS.workflow()
+    step: Any = engine.step()(effect)
+
     async def charge(key: str) -> str:
         return await effect(key)
 
-    async def call(key: str) -> str:
-        with SetWorkflowID(key):
+    guarded: Any = engine.workflow()(charge)
+
+    async def call(key: str) -> Any:
+        with sdk.SetWorkflowID(key):
             return await charge(key)
 
-    DBOS.launch()
+    engine.launch()
     try:
         yield call
     finally:
-        DBOS.destroy()
+        engine.destroy()
 
 
 @asynccontextmanager
 async def langgraph(path: str) -> AsyncGenerator[Call]:
     """LangGraph: an entrypoint with one task, checkpointed under a thread id of its own."""
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-    from langgraph.func import entrypoint, task
+    checkpoints: Any = import_module("langgraph.checkpoint.sqlite.aio")
+    sdk: Any = import_module("langgraph.func")
+    async with checkpoints.AsyncSqliteSaver.from_conn_string(path) as saver:
 
-    async with AsyncSqliteSaver.from_conn_string(path) as saver:
-
-        @task
         async def effect(key: str) -> str:
             return f"ch_{key}"
 
-        @entrypoint(checkpointer=saver)
+        step: Any = sdk.task(effect)
+
         async def charge(key: str) -> str:
             return await effect(key)
+
+        guarded: Any = sdk.entrypoint(checkpointer=saver)(charge)
 
         yield lambda key: charge.ainvoke(key, {"configurable": {"thread_id": key}}, durability="sync")
 
@@ -70,13 +74,13 @@ async def langgraph(path: str) -> AsyncGenerator[Call]:
 @asynccontextmanager
 async def agent_once(path: str) -> AsyncGenerator[Call]:
     """agent-once: a tool in a scope of its own."""
-    from once import Once
+    sdk: Any = import_module("once")
+    once = sdk.Once(path=path)
 
-    once = Once(path=path)
-
-    @once.tool
     async def charge(who: str) -> str:
         return f"ch_{who}"
+
+    guarded: Any = once.tool(charge)
 
     yield charge
 
@@ -84,14 +88,14 @@ async def agent_once(path: str) -> AsyncGenerator[Call]:
 @asynccontextmanager
 async def exactly_once(path: str) -> AsyncGenerator[Call]:
     """exactly-once: a decorated effect; its store is set to sync every commit, as the others do."""
-    from exactly_once import Store, once
-
-    store = Store.sqlite(path)
+    sdk: Any = import_module("exactly_once")
+    store = sdk.Store.sqlite(path)
     store._conn.execute("PRAGMA synchronous=FULL")
 
-    @once(store, key=lambda who: f"charge:{who}")
     async def charge(who: str) -> str:
         return f"ch_{who}"
+
+    guarded: Any = sdk.once(store, key=lambda who: f"charge:{who}")(charge)
 
     yield charge
 
@@ -99,12 +103,11 @@ async def exactly_once(path: str) -> AsyncGenerator[Call]:
 @asynccontextmanager
 async def sakrit(path: str) -> AsyncGenerator[Call]:
     """sakrit: a declared effect, each call at a step of its own."""
-    from sakrit import ArgClass, EffectDecl, Sakrit, SqliteLedger
+    sdk: Any = import_module("sakrit")
+    engine = sdk.Sakrit(sdk.SqliteLedger(path), secret=b"bench")
+    declared = sdk.EffectDecl("payment.charge", {"who": sdk.ArgClass.IDENTITY})
 
-    engine = Sakrit(SqliteLedger(path), secret=b"bench")
-    declared = EffectDecl("payment.charge", {"who": ArgClass.IDENTITY})
-
-    async def effect(who: str) -> str:
+    async def effect(who: str) -> Any:
         return f"ch_{who}"
 
     yield lambda who: engine.guard_async(declared, effect, kwargs={"who": who}, key=who)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tests.bench.timing import Figures, Scale
+    from .timing import Figures, Scale
 
 WORKER = Path(__file__).with_name("peer_worker.py")
 

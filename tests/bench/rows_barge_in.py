@@ -10,16 +10,17 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import toolguard
-from tests.bench.floor import Floor
-from tests.bench.subjects import durable, entered, guarding, ledger_of, left, slow_charge, slow_look
-from tests.bench.table import Row
-from tests.bench.timing import spread, ticking
 from toolguard.stores.memory import MemoryStore
+
+from .floor import Floor
+from .subjects import durable, entered, guarding, ledger_of, left, slow_charge, slow_look
+from .table import Row
+from .timing import spread, ticking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
-    from tests.bench.timing import Case, Figures, Rounds, Scale
+    from .timing import Case, Figures, Rounds, Scale
 
 _onsets = count(1)
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from tests.bench.floor import Floor
-from tests.bench.peers import NAMES, Peers
-from tests.bench.subjects import bare_look, charge, entered, guarding, ledger_of, left, look
-from tests.bench.table import Row
-from tests.bench.timing import each, many, spread
+from .floor import Floor
+from .peers import NAMES, Peers
+from .subjects import bare_look, charge, entered, guarding, ledger_of, left, look
+from .table import Row
+from .timing import each, many, spread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
     import toolguard
-    from tests.bench.timing import Case, Figures, Rounds, Scale
+
+    from .timing import Case, Figures, Rounds, Scale
 
 _fresh = count(1)
 
@@ -114,8 +116,8 @@ class Mutations:
             }
             for name in peers.ready:
                 slow = NAMES[name].slow
-                cases[f"{name} 1"] = lambda name=name, slow=slow: peers.measure(name, 1, n // 2 if slow else n)
-                cases[f"{name} 50"] = lambda name=name, slow=slow: peers.measure(name, 50, 1 if slow else 4)
+                cases[f"{name} 1"] = partial(peers.measure, name, 1, n // 2 if slow else n)
+                cases[f"{name} 50"] = partial(peers.measure, name, 50, 1 if slow else 4)
             self._absent = peers.absent
             yield cases
 

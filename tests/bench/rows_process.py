@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.table import Row
+from .table import Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
-    from tests.bench.timing import Case, Figures, Rounds, Scale
+    from .timing import Case, Figures, Rounds, Scale
 
-WORKER = Path(__file__).with_name("idle_worker.py")
+ROOT = Path(__file__).parents[2]
 
 
 class Idle:
@@ -33,7 +33,7 @@ class Idle:
 
         async def idle() -> Figures:
             place = scale.scratch / f"idle-{next(directories)}"
-            answer = await _output(str(WORKER), str(place), str(sessions))
+            answer = await _output("-m", "tests.bench.idle_worker", str(place), str(sessions))
             return {key: float(value) for key, value in json.loads(answer).items()}
 
         yield {"idle": idle}
@@ -79,7 +79,7 @@ async def _imports(code: str) -> Figures:
 
 
 async def _output(*arguments: str) -> bytes:
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
     out, _ = await process.communicate()
     if process.returncode:
         raise RuntimeError(f"python {arguments[0]} ended with {process.returncode}")

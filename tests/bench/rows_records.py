@@ -8,16 +8,17 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from tests.bench.floor import Floor
-from tests.bench.subjects import durable, entered, guarding, ledger_of, left, spoken
-from tests.bench.table import Row
-from tests.bench.timing import each, many, quantile, ticking
+from .floor import Floor
+from .subjects import durable, entered, guarding, ledger_of, left, spoken
+from .table import Row
+from .timing import each, many, quantile, ticking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
     import toolguard
-    from tests.bench.timing import Case, Figures, Rounds, Scale
+
+    from .timing import Case, Figures, Rounds, Scale
 
 BATCH = 200
 

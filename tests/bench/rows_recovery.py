@@ -6,20 +6,22 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from tests.bench.subjects import entered, guarding, ledger_of, left, spoken
-from tests.bench.table import Row
-from tests.bench.timing import each, spread, tell
 from toolguard.core import records as r
 from toolguard.engine.recover import fold
 from toolguard.stores.base import Append
 from toolguard.stores.disk import DiskStore
+
+from .subjects import entered, guarding, ledger_of, left, spoken
+from .table import Row
+from .timing import each, spread, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
     from pathlib import Path
 
     import toolguard
-    from tests.bench.timing import Case, Figures, Rounds, Scale
+
+    from .timing import Case, Figures, Rounds, Scale
 
 
 class Folding:

@@ -9,16 +9,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.table import Row
-from tests.bench.timing import spread, tell
 from toolguard.stores.disk_lock import DirectoryLock
+
+from .table import Row
+from .timing import each, spread, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
-    from tests.bench.timing import Case, Figures, Rounds, Scale
+    from .timing import Case, Figures, Rounds, Scale
 
-WORKER = Path(__file__).with_name("shared_worker.py")
+ROOT = Path(__file__).parents[2]
 
 
 class Shared:
@@ -26,6 +27,9 @@ class Shared:
 
     name = "one directory"
     rounds = 0.4
+
+    def __init__(self) -> None:
+        self._taken: dict[str, list[int]] = {}
 
     @asynccontextmanager
     async def cases(self, scale: Scale) -> AsyncGenerator[Mapping[str, Case]]:
@@ -38,7 +42,7 @@ class Shared:
             for number in range(most):
                 tell(f"{self.name}: starting process {number + 1}/{most}")
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, str(WORKER), str(directory),
+                    sys.executable, "-m", "tests.bench.shared_worker", str(directory), cwd=ROOT,
                     stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                 )  # fmt: skip
                 running.append(process)
@@ -46,9 +50,9 @@ class Shared:
                     await asyncio.gather(*(_answer(one) for one in running[-4:]))
             await asyncio.gather(*(_answer(one) for one in running[most - most % 4 :]))
             yield {
-                "1": lambda: _together(running[:1], seconds),
-                "8": lambda: _together(running[:8], seconds),
-                "many": lambda: _together(running, seconds),
+                "1": lambda: self._together("1", running[:1], seconds * 3),
+                "8": lambda: self._together("8", running[:8], seconds),
+                "many": lambda: self._together("many", running, seconds),
             }
         finally:
             for process in running:
@@ -57,16 +61,26 @@ class Shared:
             await asyncio.gather(*(process.wait() for process in running))
 
     def rows(self, seen: Rounds) -> Iterable[Row]:
-        """The p99 of an awaited record against that of a process alone."""
+        """The p99 of an awaited record, of all rounds together, against that of a process alone."""
+        pooled = {case: spread(taken) for case, taken in self._taken.items()}
+        alone = pooled["1"]
         for case, count, target in (("8", 8, 2.0), ("many", self._most, 3.0)):
-            mine, alone = seen.median(case, "p99"), seen.median("1", "p99")
-            busy = int(seen.worst(case, "busy"))
+            mine = pooled[case]
             yield Row(
                 self.name, f"{count} processes: p99 of an awaited record over one process",
-                seen.ratio(case, "1", "p99"), target, n=seen.n(case),
-                beside=f"p99 {mine:.0f} us against {alone:.0f} us; p50 {seen.median(case, 'p50'):.0f} against "
-                f"{seen.median('1', 'p50'):.0f} us; refused as busy: {busy}",
+                mine["p99"] / alone["p99"], target, n=int(mine["n"]),
+                beside=f"p99 {mine['p99']:.0f} us against {alone['p99']:.0f} us (n {alone['n']:.0f}); p50 "
+                f"{mine['p50']:.0f} against {alone['p50']:.0f} us; refused as busy: {seen.total(case, 'busy'):.0f}",
             )  # fmt: skip
+
+    async def _together(self, case: str, processes: list[asyncio.subprocess.Process], seconds: float) -> Figures:
+        for process in processes:
+            if process.stdin is not None:
+                process.stdin.write(json.dumps({"seconds": seconds}).encode() + b"\n")
+        answers = await asyncio.gather(*(_answer(process) for process in processes))
+        taken = [one for answer in answers for one in answer["taken"]]
+        self._taken.setdefault(case, []).extend(taken)
+        return {**spread(taken), "busy": sum(len(answer["busy"]) for answer in answers)}
 
 
 async def _answer(process: asyncio.subprocess.Process) -> dict[str, list[int]]:
@@ -79,16 +93,6 @@ async def _answer(process: asyncio.subprocess.Process) -> dict[str, list[int]]:
     return answer
 
 
-async def _together(processes: list[asyncio.subprocess.Process], seconds: float) -> Figures:
-    seconds = seconds * 3 if len(processes) == 1 else seconds
-    for process in processes:
-        if process.stdin is not None:
-            process.stdin.write(json.dumps({"seconds": seconds}).encode() + b"\n")
-    answers = await asyncio.gather(*(_answer(process) for process in processes))
-    figures = spread(one for answer in answers for one in answer["taken"])
-    return {**figures, "busy": sum(len(answer["busy"]) for answer in answers)}
-
-
 class Lock:
     """The directory's lock where nobody else wants it."""
 
@@ -98,8 +102,6 @@ class Lock:
     @asynccontextmanager
     async def cases(self, scale: Scale) -> AsyncGenerator[Mapping[str, Case]]:
         """Take it and give it back."""
-        from tests.bench.timing import each
-
         lock = DirectoryLock(scale.scratch / "lock", "bench")
 
         async def once(_: int) -> None:

@@ -12,24 +12,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from tests.bench.rows_barge_in import Onset, Storm  # noqa: E402 -- the path is set above
-from tests.bench.rows_calls import Mutations, Reads  # noqa: E402
-from tests.bench.rows_process import Idle, Import  # noqa: E402
-from tests.bench.rows_records import OneRecord, Steady, Sustained  # noqa: E402
-from tests.bench.rows_recovery import ColdOpen, Folding  # noqa: E402
-from tests.bench.rows_shared import Lock, Shared  # noqa: E402
-from tests.bench.table import Row, facts, show, write_json  # noqa: E402
-from tests.bench.timing import Scale, play, tell  # noqa: E402
+from .rows_barge_in import Onset, Storm
+from .rows_calls import Mutations, Reads
+from .rows_process import Idle, Import
+from .rows_records import OneRecord, Steady, Sustained
+from .rows_recovery import ColdOpen, Folding
+from .rows_shared import Lock, Shared
+from .table import Row, facts, show, write_json
+from .timing import Scale, play, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.bench.timing import Experiment
+    from .timing import Experiment
 
+ROOT = Path(__file__).parents[2]
 ALL: dict[str, type[Experiment]] = {
     "read": Reads,
     "mutation": Mutations,
@@ -99,7 +96,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--postgres", default="", metavar="URL", help="a PostgreSQL server for the peers that want one")
     return parser
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -8,13 +8,14 @@ import os
 import random
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from loguru import logger
 
-from tests.bench.subjects import durable, guarding, left
 from toolguard.errors import StoreBusy
 
+from .subjects import durable, guarding, left
+
+logger.remove()  # what the store tells developers would stand between the answers
 THINKING = 0.4
 """Longest pause between two records, in seconds."""
 

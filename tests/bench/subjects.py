@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import toolguard
 from toolguard.core import records as r
@@ -49,7 +49,7 @@ async def slow_charge(who: str) -> str:
         return who
 
 
-TOOLS = [look, charge, slow_look, slow_charge]
+TOOLS: list[toolguard.Tool[..., Any]] = [look, charge, slow_look, slow_charge]
 
 
 async def bare_look(city: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from tests.bench.table import Row
+    from .table import Row
 
 Figures: TypeAlias = dict[str, float]
 """What one slice gave, by name; times in microseconds where the name does not say otherwise."""
@@ -84,6 +84,10 @@ class Rounds:
         """The largest of all rounds."""
         return max(figures[name] for figures in self._figures[case])
 
+    def total(self, case: str, name: str) -> float:
+        """The sum over rounds."""
+        return sum(figures[name] for figures in self._figures[case])
+
     def ratio(self, case: str, floor: str, name: str) -> float:
         """The median over rounds of the ratio within a round."""
         pairs = zip(self._figures[case], self._figures[floor], strict=True)
@@ -107,6 +111,8 @@ async def play(experiment: Experiment, scale: Scale) -> list[Row]:
         names = list(cases)
         for step in range(-1, rounds):
             random.shuffle(names)
+            if not sys.stderr.isatty() and step in {-1, rounds // 2}:
+                sys.stderr.write(f"{experiment.name}: round {step + 1} of {rounds}, {len(names)} cases\n")
             for at, name in enumerate(names):
                 tell(f"{experiment.name}: round {max(step + 1, 0)}/{rounds}, {at + 1}/{len(names)} {name}")
                 gc.collect()
@@ -118,7 +124,7 @@ async def play(experiment: Experiment, scale: Scale) -> list[Row]:
 
 
 def tell(text: str) -> None:
-    """Say on one line what is going on, where a person is looking."""
+    """Say on one line of the terminal what is going on; elsewhere :func:`play` says where it has come to."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text[:110]}")
         sys.stderr.flush()

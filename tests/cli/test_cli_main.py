@@ -83,8 +83,9 @@ def test_a_demo_that_lacks_a_package_says_how_to_install_it(monkeypatch):
 
 
 def test_shell_completion_is_offered():
-    done = alone("--show-completion", "bash")
-    assert "_TOOLGUARD_COMPLETE" in done.stdout, done.stderr
+    done = alone(_TOOLGUARD_COMPLETE="complete_bash", COMP_WORDS="toolguard aud", COMP_CWORD="1")
+    assert done.stdout.split() == ["audit"]
+    assert "--show-completion" in good("--help")
 
 
 def test_the_commands_load_no_framework():

@@ -97,7 +97,10 @@ async def test_g4_a_correction_that_comes_too_late_is_told_with_its_undo(charge,
     async def refund(made: str) -> None:
         return None
 
-    charge.undo(refund.bind)
+    @charge.undo
+    def undo(made: str):
+        return refund.bind(made)
+
     async with house(charge, traits=HEARS) as h:
         h.call("c1", charge, who="ana")
         await until(lambda: effects.done)

@@ -500,7 +500,10 @@ async def test_s2_a_done_undo_closes_the_occurrence_that_it_undid(effects):
     async def refund(made: str) -> None:
         effects(("refund", made))
 
-    charge.undo(refund.bind)
+    @charge.undo
+    def undo(made: str):
+        return refund.bind(made)
+
     async with house(charge, refund, traits=HEARD) as h:
         h.call("c1", charge, who="ana")
         await asyncio.sleep(2)
@@ -519,7 +522,10 @@ async def test_s2_while_the_undo_runs_so_is_its_occurrence(effects):
         effects("refund")
         await asyncio.sleep(10)
 
-    charge.undo(refund.bind)
+    @charge.undo
+    def undo(made: str):
+        return refund.bind(made)
+
     async with house(charge, refund, traits=HEARD) as h:
         h.call("c1", charge, who="ana")
         await asyncio.sleep(2)
@@ -711,7 +717,7 @@ async def test_s8_t3_two_sessions_at_once_one_acts_and_the_other_answers_with_it
         two.receive("c1", "charge", {"who": "x"})
         await asyncio.sleep(3)
         assert len(effects) == 1
-        assert [port.output("c1") for port in ports][0] == "ch_1"
+        assert ports[0].output("c1") == "ch_1"
         assert "ch_1" in ports[1].output("c1")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import metadata
 
 THEIRS = "toolguard"
 OURS = "toolguard-voice"
@@ -30,6 +29,8 @@ def mixed(package: str) -> str:
 
 def installed() -> str:
     """Whether the other distribution is installed, as :func:`mixed` says it; asks the installed metadata."""
+    from importlib import metadata  # noqa: PLC0415 -- costs more than the rest of the module
+
     try:
         version = metadata.version(THEIRS)
     except metadata.PackageNotFoundError:

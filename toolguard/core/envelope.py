@@ -72,6 +72,12 @@ def envelope(
     return msgspec.json.encode(body).decode()
 
 
+def as_markdown() -> str:
+    """Print the forms for people, in Markdown, without a newline at the end."""
+    rows = [f"| `{form}` | {text.replace('{', '*').replace('}', '*')} |" for form, text in _TEXTS.items()]
+    return "\n".join(["| form | message |", "| --- | --- |", *rows])
+
+
 def plain(result: bytes) -> str:
     """A done result as the framework would send it unguarded (O6): a string as it is, anything else as JSON."""
     if result[:1] == b'"':

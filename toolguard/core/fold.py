@@ -27,6 +27,8 @@ EVENTS: dict[type[r.Record], RunEvent] = {
     r.NeverCommitted: RunEvent.NEVER_COMMITTED,
 }
 """What each run record means to the law."""
+QUIET = 60_000_000_000
+"""Nanoseconds after which the breaker begins anew where no words arrive (S7)."""
 
 
 def _opened(s: State, rec: r.Opened, _at: int) -> None:
@@ -38,9 +40,22 @@ def _context_opened(s: State, rec: r.ContextOpened, _at: int) -> None:
     s.context, s.agent = rec.context, rec.agent
     s.open_batches.clear()
     s.closed_batches.clear()
+    s.owed.update(s.slots[call].run for call in s.unsent if s.slots[call].run)
     for run in rec.shows:
         if run in s.runs:
             s.runs[run].shown = rec.context
+
+
+def _count(s: State, rec: r.Called, at: int) -> None:
+    """Count an answer for the breaker (S7); a child has none."""
+    if rec.parent:
+        return
+    if not s.heard and at - s.repeats_since > QUIET:
+        s.repeats.clear()
+    if not s.repeats:
+        s.repeats_since = at
+    for key in (rec.intent or rec.tool, f"tool:{rec.tool}"):
+        s.repeats[key] = s.repeats.get(key, 0) + 1
 
 
 def _called(s: State, rec: r.Called, at: int) -> None:
@@ -51,8 +66,7 @@ def _called(s: State, rec: r.Called, at: int) -> None:
         s.conversation.add("call", at, call=rec.call)
     if rec.call_id and rec.verdict != "conflict":
         s.by_call_id.setdefault((rec.context, rec.call_id), rec.call)
-    s.repeats[rec.intent or rec.tool] = s.repeats.get(rec.intent or rec.tool, 0) + 1
-    s.repeats[f"tool:{rec.tool}"] = s.repeats.get(f"tool:{rec.tool}", 0) + 1
+    _count(s, rec, at)
     if rec.verdict in {"run", "wait"} and rec.run not in s.runs:
         s.runs[rec.run] = run_of(rec, at, s.writes)
         s.open_runs.add(rec.run)
@@ -60,7 +74,7 @@ def _called(s: State, rec: r.Called, at: int) -> None:
             s.newest[rec.intent] = rec.run
         _undoing(s, s.runs[rec.run])
     elif rec.verdict in {"confirm", "differs"}:
-        s.offers[rec.intent, rec.fingerprint] = rec.after_turn
+        s.offers[rec.intent, rec.fingerprint] = (rec.after_turn, at)
     run = s.runs.get(rec.run)
     if run is not None and rec.call not in run.calls:
         run.calls.append(rec.call)
@@ -162,6 +176,8 @@ def _replanned(s: State, rec: r.Replanned, at: int) -> None:
     s.runs[rec.new] = run
     s.open_runs.add(rec.new)
     s.newest[run.intent] = rec.new
+    if run.concerned:
+        s.concerned.add(rec.new)
     for call in run.calls:
         s.slots[call].run = rec.new
 
@@ -186,6 +202,7 @@ def _interrupted(s: State, rec: r.Interrupted, _at: int) -> None:
             run.stopping = run.stopping or decided.reason or "the caller changed course"
         run.offer_undo = run.offer_undo or decided.offer_undo
         run.announce = decided.announce or run.announce
+    s.concerned.update(one.run for one in rec.decisions if one.concerned and one.run in s.runs)
     for call in rec.filed:
         if call in s.slots:
             s.slots[call].filed = True
@@ -202,6 +219,8 @@ def _heard(s: State, rec: r.Heard, at: int) -> None:
     s.conversation.add("caller", rec.spoken_at or at, text=rec.text)
     s.turns += 1
     s.repeats.clear()
+    if rec.kind != "other_topic":
+        s.spoken = max(s.spoken, rec.spoken_at or at)
 
 
 def _said(s: State, rec: r.Said, at: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from json.encoder import encode_basestring_ascii as _quote
 from pathlib import PurePath
@@ -78,6 +79,7 @@ def intent_key(
     return hmac.digest(secret, text.encode("ascii"), "sha256").hex()[:KEY_LENGTH]
 
 
+@lru_cache(maxsize=4096)
 def idempotency_key(intent: str, occurrence: int) -> str:
     """Make the key sent downstream: 32 hex characters, the same for every attempt of one occurrence (D1).
 

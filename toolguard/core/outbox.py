@@ -10,6 +10,8 @@ from toolguard.core.slots import Answer
 from toolguard.core.state import INTERIM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from toolguard.core.records import Form
     from toolguard.core.slots import Run, Slot
     from toolguard.core.state import State
@@ -82,17 +84,19 @@ def _undo(run: Run) -> object:
     return {"offer": "ask the caller whether to undo it", "tool": run.undo.tool, "arguments": run.undo.arguments}
 
 
-def leavable(state: State) -> list[tuple[Slot, Answer]]:
-    """Answers that may leave now: in call order, none overtaking an earlier call that has no answer yet (O1)."""
-    ready: list[tuple[Slot, Answer]] = []
+def leavable(state: State) -> Iterator[tuple[Slot, Answer]]:
+    """Answers that may leave now: in call order, none overtaking an earlier call that has no answer yet (O1).
+
+    Each is made when it is asked for, after those before it were sent: the second answer of a joined run points to
+    the first (O3).
+    """
     for slot in sorted((state.slots[n] for n in state.unsent), key=lambda s: s.order):
         if slot.context != state.context:
             continue
         answer = answer_of(state, slot)
         if answer is None:
-            break
-        ready.append((slot, answer))
-    return ready
+            return
+        yield slot, answer
 
 
 def unanswered(state: State) -> list[Slot]:
@@ -108,7 +112,7 @@ def news(state: State) -> list[tuple[Run, Answer]]:
         if not (run.phase.final or run.contradicted) or run.shown == state.context or run.filed or run.parent:
             continue
         slots = [state.slots[number] for number in run.calls]
-        told = [slot for slot in slots if slot.sent and not slot.filed]
+        told = [slot for slot in slots if (slot.sent or slot.context != state.context) and not slot.filed]
         waiting = any(not slot.sent and slot.context == state.context for slot in slots)
         stale = [slot for slot in told if slot.sent_interim or run.contradicted or slot.context != state.context]
         if not stale or waiting or (slots[0].detached and not run.effect.writes):

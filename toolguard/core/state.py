@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolguard.core.conversation import Conversation
-from toolguard.core.fold import APPLY, EVENTS, INTERIM
+from toolguard.core.fold import APPLY, EVENTS, INTERIM, QUIET
 from toolguard.core.law import Phase, Ruling, RunEvent, rule
 from toolguard.core.slots import Run, Slot
 
@@ -27,10 +27,13 @@ class State:
         turns: Caller turns so far that were more than noise or a backchannel.
         writes: How many writes have committed; reads older than one are not shared (S1).
         context: The number of the current context.
+        concerned: Runs that the caller took back, or corrected.
         owed: Runs of which some call has only an interim answer, or a wrong one: news is due when they end.
         open_batches: Model responses that have issued calls and have not ended (O9).
         closed_batches: Those of this context that have ended: a call that comes late does not open one again.
-        offers: Answers that offered to confirm, by (intent, fingerprint): the caller's turns before the offer (S0).
+        offers: Answers that offered to confirm, by (intent, fingerprint): the caller's turns before the offer, and when
+            it was made (S0).
+        spoken: When the caller's last turn that may answer an offer began, in wall nanoseconds.
         undos: What each possible undo, by (tool, fingerprint), would take back (S2).
         items: The call that each sent output item answers.
         doubtful: Runs in doubt.
@@ -58,15 +61,29 @@ class State:
     open_runs: set[int] = field(default_factory=set[int])
     doubtful: set[int] = field(default_factory=set[int])
     unsent: set[int] = field(default_factory=set[int])
-    offers: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    offers: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict[tuple[str, str], tuple[int, int]])
+    spoken: int = 0
     undos: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     items: dict[str, int] = field(default_factory=dict[str, int])
     owed: set[int] = field(default_factory=set[int])
+    concerned: set[int] = field(default_factory=set[int])
     repeats: dict[str, int] = field(default_factory=dict[str, int])
+    repeats_since: int = 0
     closed: str = ""
     excluded: int = 0
     undecided: str = ""
     handed_to: str = ""
+
+    def confirmed(self, intent: str, fingerprint: str) -> bool:
+        """Whether an answer offered to confirm this, and the caller has spoken since it was made (S0)."""
+        turns, at = self.offers.get((intent, fingerprint), (self.turns, 0))
+        return self.turns > turns and self.spoken >= at
+
+    def too_often(self, tool: str, intent: str, limit: int, now: int) -> bool:
+        """Whether the breaker trips; a caller's turn resets it, or a minute where no words arrive (S7)."""
+        if not self.heard and now - self.repeats_since > QUIET:
+            return False
+        return self.repeats.get(intent or tool, 0) >= limit or self.repeats.get(f"tool:{tool}", 0) >= 3 * limit
 
     def ref(self, call: int) -> str:
         """A call's ref, as people and commands write it."""
@@ -96,6 +113,7 @@ class State:
         run = self.runs.pop(slot.run, None) if slot.verdict in {"run", "wait"} else None
         if run is not None:
             self.open_runs.discard(run.number)
+            self.concerned.discard(run.number)
             earlier = [r.number for r in self.runs.values() if r.intent == run.intent]
             self.newest.pop(run.intent, None)
             if earlier:

@@ -35,11 +35,11 @@ class Attempts:
 
     async def all(self, live: Live) -> None:
         """The first attempt, and as many more as the tool's ``retry`` and its effect allow."""
-        limit = live.tool.spec.retry.attempts
+        limit = live.spec.retry.attempts
         try:
             await self.one(live, last=limit <= 1)
         except _TryAgain:
-            retry = live.tool.spec.retry
+            retry = live.spec.retry
             tries = 1
             async for attempt in AsyncRetrying(
                 stop=stop_after_attempt(limit - 1),
@@ -68,12 +68,12 @@ class Attempts:
         body = Body(engine, live, number)
         outcomes = engine.outcomes
         try:
-            if run.effect.writes and live.tool.spec.commits == "at_start":
+            if run.effect.writes and live.spec.commits == "at_start":
                 await engine.commit(live, number)
             else:
                 if run.effect.writes:
                     engine.ledger.write(r.Began(run=run.number, attempt=number))
-                self.arm(live, live.tool.spec.time_limit)
+                self.arm(live, live.spec.time_limit)
             live.begun = True
             value = await self._invoke(live, body)
         except asyncio.CancelledError:
@@ -123,7 +123,7 @@ class Attempts:
     async def _invoke(self, live: Live, body: Body) -> Any:
         DESK.set(None)
         BENCH.set(body)
-        fresh, spec = self._engine.fresh, live.tool.spec
+        fresh, spec = self._engine.fresh, live.spec
         if fresh is None or spec.fresh_for <= 0 or spec.scope == "session":
             return await self._body(live)
         token, kept = await fresh.look(self._engine.scope_of(spec.scope), live.run.intent)

@@ -118,7 +118,7 @@ class Body:
     async def begin_commit(self) -> str:
         """Pass the gate and write the commit record; the key for the downstream system (W1, W2)."""
         live = self._live
-        if live.tool.spec.commits != "inside":
+        if live.spec.commits != "inside":
             raise DeclarationError(
                 f"{live.run.tool} uses committing() and does not declare it",
                 ref=self._ref,

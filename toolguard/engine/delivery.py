@@ -125,6 +125,8 @@ class Delivery:
         self._pumping = True
         try:
             for slot, answer in leavable(self._ledger.state):
+                if slot.run in self._execution.landing:
+                    break
                 self._send(slot, answer)
             if self.floor.free:
                 self._send_news()
@@ -165,6 +167,8 @@ class Delivery:
         if port is None or not port.traits.notes:
             return
         for run, answer in news(state):
+            if run.number in self._execution.landing:
+                continue
             calls = tuple(run.calls)
             item = item_id(state.session, state.context, calls[0], f"note{run.number}{answer.form}")
             self._ledger.write(
@@ -181,7 +185,7 @@ class Delivery:
         state, port, floor = self._ledger.state, self.port, self.floor
         if port is None or self.wanted <= self.covered or not (floor.idle if self._patient else floor.free):
             return
-        if state.open_batches:
+        if state.open_batches or any(state.slots[n].run in self._execution.landing for n in state.unsent):
             return
         if any(state.slots[n].context == state.context for n in state.unsent) and not self._eager:
             return
@@ -245,6 +249,7 @@ class Delivery:
             for timer in timers:
                 timer.cancel()
         self._timers.clear()
+        self.floor.asked = False
         self.floor.expected()
 
 

@@ -47,6 +47,8 @@ class Execution:
         self.keys = keys
         self.live: dict[int, Live] = {}
         self.unrecorded: set[int] = set()
+        self.landing: set[int] = set()
+        """Runs whose outcome is known and on its way into the store: nobody is told before it is there (W3)."""
         self.closing = False
         self.fresh: FreshReads | None = None
         self.scope_of: Callable[[str], str] = lambda _scope: ""
@@ -87,7 +89,11 @@ class Execution:
         try:
             if live.waits_for is not None:
                 await live.waits_for.ending()
-            if live.planned is not None and live.run.effect.writes and live.tool.spec.commits == "inside":
+            unmet = await self._unmet(live)
+            if unmet:
+                self.outcomes.fail(live, 1, "not_run", f"{unmet} did not succeed", refused=True)
+                return
+            if live.planned is not None and live.run.effect.writes and live.spec.commits == "inside":
                 await self.ledger.journal.fate(live.planned)
             await self._attempts.all(live)
         except (ClaimLost, Fenced) as error:
@@ -106,6 +112,19 @@ class Execution:
                 self.gate.forget(live.run.number)
                 self.live.pop(live.run.number, None)
 
+    async def _unmet(self, live: Live) -> str:
+        """Wait for what the tool requires; the name of the first that did not end done, or nothing (O9)."""
+        for name in live.tool.spec.requires:
+            while True:
+                before = [n for n, run in self.ledger.state.runs.items() if run.tool == name and n < live.run.number]
+                other = self.live.get(max(before, default=0))
+                if other is None or not other.run.phase.open or other.given_up or other.told:
+                    break
+                await other.ending()
+            if not before or self.ledger.state.runs[max(before)].phase is not Phase.DONE:
+                return name
+        return ""
+
     async def commit(self, live: Live, number: int) -> str:
         """Pass the gate, write ``commit_began`` durably, look at the gate once more, hand out the key (W1, W2).
 
@@ -119,7 +138,7 @@ class Execution:
             await self.gate.passing(run, number)
         self._check_may_commit(live)
         key = run.key or self.keys(run)
-        spec = live.tool.spec
+        spec = live.spec
         live.window = True
         entry = ledger.write(
             r.CommitBegan(run=run.number, attempt=number, key=key, limit=spec.hard_limit + spec.settles_within),
@@ -199,7 +218,7 @@ class Execution:
         """The time limit is over: an uncommitted write is stopped, anything else goes on unwaited (G7)."""
         run = live.run
         live.timer = None
-        spec = live.tool.spec
+        spec = live.spec
         if run.effect.writes and live.stoppable:
             self.stop(run.number, f"it took longer than {spec.time_limit:g} s before it was committed")
             return
@@ -216,7 +235,7 @@ class Execution:
         if run.settled or live.given_up:
             return
         live.given_up = True
-        why = why or f"no outcome within {live.tool.spec.hard_limit:g} s"
+        why = why or f"no outcome within {live.spec.hard_limit:g} s"
         self.ledger.write(r.Lost(run=run.number, attempt=max(run.attempt, 1), why=why), durable=run.effect.writes)
         self.finish(live)
         if run.phase is Phase.IN_DOUBT:

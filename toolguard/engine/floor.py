@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+BEGINS = 10.0
+"""Seconds within which a reply that was asked for begins, where the platform tells of it."""
+
+
 class Floor:
     """The state of the line, as far as the adapter reports it.
 
     Attributes:
         speaking: Onsets of the caller that have not ended.
         active: The model's response in progress, empty when there is none.
-        asked: A reply was asked for and has not begun.
+        asked: A reply was asked for and has not begun; after :data:`BEGINS` seconds it will not any more (H6).
         playing: The generation whose audio the caller hears at the moment.
         expecting: The platform is about to start a reply by itself.
     """
@@ -24,11 +28,30 @@ class Floor:
         self._changed = changed
         self.speaking: set[str] = set()
         self.active = ""
-        self.asked = False
+        self._asked = False
         self.playing = ""
         self.expecting = False
         self.away = False
         self._expiry: asyncio.TimerHandle | None = None
+        self._begins: asyncio.TimerHandle | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether a reply was asked for and may still begin."""
+        return self._asked
+
+    @asked.setter
+    def asked(self, value: bool) -> None:
+        self._asked = value
+        if self._begins is not None:
+            self._begins.cancel()
+            self._begins = None
+        if value:
+            self._begins = asyncio.get_running_loop().call_later(BEGINS, self._never_began)
+
+    def _never_began(self) -> None:
+        self.asked = False
+        self._changed()
 
     @property
     def free(self) -> bool:

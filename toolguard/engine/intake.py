@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
 
+_MAX_CALLS = 8
+"""Calls of an unknown tool before the breaker trips."""
+
 
 class Intake:
     """Takes the calls of one session."""
@@ -74,13 +77,12 @@ class Intake:
             return self._again(known, arrival, tool, raw)
         arrival = arrival._replace(number=self._ledger.next_call())
         if tool is None:
-            names = "Use one of the tools that are declared."
-            self._answers.at_once(arrival, None, None, "unknown_tool", why=names)
+            self._useless(arrival, None, "unknown_tool", "Use one of the tools that are declared.")
             return arrival.number
         try:
             arguments = tool.validated(raw)
         except InvalidArguments as error:
-            self._answers.at_once(arrival, tool, None, "invalid", why=f"{error.what} {error.advice}".strip())
+            self._useless(arrival, tool, "invalid", f"{error.what} {error.advice}".strip())
             return arrival.number
         if injected:
             self.injected[arrival.number] = injected
@@ -91,6 +93,13 @@ class Intake:
         else:
             self._admit(arrival, tool, arguments, intent, None)
         return arrival.number
+
+    def _useless(self, arrival: Arrival, tool: Tool[Any, Any] | None, verdict: r.Verdict, why: str) -> None:
+        """A call that cannot be run; the breaker counts it all the same (S7)."""
+        limit = tool.spec.max_calls if tool is not None else _MAX_CALLS
+        if self._ledger.state.too_often(arrival.name, "", limit, self._ledger.clock.wall()):
+            verdict, why = "breaker", ""
+        self._answers.at_once(arrival, tool, None, verdict, why=why)
 
     async def _look_first(
         self, arrival: Arrival, tool: Tool[Any, Any], arguments: Arguments, intent: str, again: Live | None = None
@@ -201,6 +210,7 @@ class Intake:
             self._ledger.state,
             tool,
             intent,
+            self._ledger.clock.wall(),
             paused=self._paused(tool.name),
             unrecorded=bool(self._execution.unrecorded),
             nested=parent is not None,
@@ -233,10 +243,10 @@ class Intake:
         parent: Live | None,
     ) -> None:
         """A new occurrence: plan its run, claim it, set it in motion."""
-        ledger, execution = self._ledger, self._execution
+        ledger, execution, spec = self._ledger, self._execution, tool.spec
         number = ledger.next_run()
         record = called(
-            self._ledger.state,
+            ledger.state,
             arrival,
             tool,
             arguments,
@@ -246,11 +256,11 @@ class Intake:
             occurrence=judged.occurrence,
             points_to=judged.first,
         )
-        writes = tool.spec.effect.writes
+        writes = spec.effect.writes
         ledger.state.apply(record, ledger.clock.wall())
         run = ledger.state.runs[number]
         swaps = (self._claims.swap(intent, self._claims.row(run, "running")),) if writes else ()
-        first = writes and tool.spec.commits == "inside"  # else it lands together with its commit record
+        first = writes and spec.commits == "inside"  # else it lands together with its commit record
         planned: Entry = ledger.append(record, wait=first, swaps=swaps)
         execution.start(
             run,
@@ -264,14 +274,14 @@ class Intake:
         if parent is None or not parent.committed:
             self._barge_ins.planned(run)
         slot = ledger.state.slots[arrival.number]
-        if tool.spec.terminal:
+        if spec.terminal:
             self.on_terminal(number)
-        if tool.spec.needs is not None:
-            self.approvals.expect(run, tool.spec.needs)
+        if spec.needs is not None:
+            self.approvals.expect(run, spec.needs)
         if arrival.call_id in self._cancelled:
             self._stop_cancelled(slot)
         if parent is None:
-            self._delivery.opened(slot, tool.spec)
+            self._delivery.opened(slot, spec)
 
     def _before(self, tool: Tool[Any, Any], judged: Judged) -> Live | None:
         """The run that has to end first: an older write of the intent, or a prerequisite still at work (O9)."""

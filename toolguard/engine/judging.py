@@ -144,15 +144,13 @@ class Judge:
 
     def _confirmed(self, intent: str, fingerprint: str) -> bool:
         """Whether an answer offered to confirm this and the caller has spoken since (S0)."""
-        state = self._ledger.state
-        offered = state.offers.get((intent, fingerprint))
-        return offered is not None and state.turns > offered
+        return self._ledger.state.confirmed(intent, fingerprint)
 
     def _corrected(self, tool: str) -> Run | None:
         """A run of the tool that the caller took back too late and that still stands unheard (S3)."""
         state = self._ledger.state
-        for run in reversed(state.runs.values()):
-            if run.tool != tool or not run.concerned or run.undone or run.parent:
+        for run in (state.runs[number] for number in sorted(state.concerned, reverse=True)):
+            if run.tool != tool or run.undone or run.parent:
                 continue
             heard = any(state.slots[call].acknowledged for call in run.calls)
             if run.phase in _STANDS and not (run.phase is Phase.DONE and heard):

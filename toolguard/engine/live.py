@@ -36,7 +36,7 @@ class Live:
 
     __slots__ = (
         "_plain", "arguments", "begun", "cached", "calls_inside", "children", "committed", "error", "given_up",
-        "injected", "left", "parent", "planned", "recorded", "run", "stop_reason", "task", "time_left", "timer",
+        "injected", "left", "parent", "planned", "recorded", "run", "spec", "stop_reason", "task", "time_left", "timer",
         "timer_due", "told", "tool", "value", "waiters", "waits_for", "window",
     )  # fmt: skip
 
@@ -53,6 +53,7 @@ class Live:
     ) -> None:
         self.run = run
         self.tool = tool
+        self.spec = tool.spec
         self.arguments = arguments
         self.injected = injected
         self.planned = planned

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolguard.engine.execution import Execution
     from toolguard.engine.journal import Entry
     from toolguard.engine.live import Live
+    from toolguard.tools.tool import Tool
 
 PROBE_LIMIT = 30.0
 """Seconds that one question to a probe may take; a probe that does not answer has found nothing (D1)."""
@@ -39,7 +40,7 @@ class Outcomes:
         """The body returned: the effect happened, or, where it never committed, nobody knows (W6)."""
         engine, run = self._engine, live.run
         result, warning = self.dump(live, value)
-        if run.effect.writes and live.tool.spec.commits == "inside" and not live.committed:
+        if run.effect.writes and live.spec.commits == "inside" and not live.committed:
             if engine.admits(r.NeverCommitted(run=run.number, attempt=number)) is Ruling.ADMITTED:
                 engine.ledger.write(r.NeverCommitted(run=run.number, attempt=number, result=result))
                 engine.finish(live)
@@ -77,7 +78,7 @@ class Outcomes:
 
     def did_not_happen(self, live: Live, error: BaseException) -> bool:
         """Whether the error says that nothing happened."""
-        return isinstance(error, (Refused, *live.tool.spec.did_not_happen))
+        return isinstance(error, (Refused, *live.spec.did_not_happen))
 
     def newest(self, live: Live) -> bool:
         """Whether an idempotent write may be repeated: nothing newer has begun, nobody has taken it back (D2)."""
@@ -148,10 +149,14 @@ class Outcomes:
         if ruling is Ruling.EXCLUDED:
             return
         writes = run.effect.writes
-        durable = run.effect is Effect.MUTATION and live.tool.spec.durability != "process"
+        durable = run.effect is Effect.MUTATION and live.spec.durability != "process"
         entry = engine.ledger.write(record, durable=durable, wait=writes)
         if writes:
-            await self._recorded(live, entry)
+            engine.landing.add(run.number)
+            try:
+                await self._recorded(live, entry)
+            finally:
+                engine.landing.discard(run.number)
         engine.finish(live)
 
     async def _recorded(self, live: Live, entry: Entry) -> None:
@@ -192,15 +197,8 @@ class Outcomes:
 
     def undo_of(self, live: Live, value: Any) -> r.UndoOffer | None:
         """The call that would take this result back, as the tool's undo prepares it (S2)."""
-        if live.tool.undoer is None:
-            return None
         try:
-            call = live.tool.undoer(value)
-            return r.UndoOffer(
-                tool=call.tool.name,
-                fingerprint=call.arguments.fingerprint,
-                arguments=msgspec.Raw(call.arguments.json),
-            )
+            return undo_offer(live.tool, value)
         except Exception as error:  # noqa: BLE001 - an undo that cannot be prepared is not offered
             self._engine.notice("undo_failed", f"{type(error).__name__}: {error}", run=live.run.number)
             return None
@@ -282,3 +280,17 @@ class Outcomes:
         if live.window or not run.committed_at:
             return 0.0
         return run.limit - (self._engine.ledger.clock.wall() - run.committed_at) / 1e9
+
+
+def undo_offer(tool: Tool[Any, Any], value: Any) -> r.UndoOffer | None:
+    """The call that takes a result back, as the tool's undo prepares it; None where the tool has none (S2).
+
+    Raises:
+        Exception: Whatever the undo raises.
+    """
+    if tool.undoer is None:
+        return None
+    call = tool.undoer(value)
+    return r.UndoOffer(
+        tool=call.tool.name, fingerprint=call.arguments.fingerprint, arguments=msgspec.Raw(call.arguments.json)
+    )

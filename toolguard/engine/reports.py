@@ -27,17 +27,20 @@ class Reports:
         self._over: dict[str, str] = {}
         self._gone = False
         self.on_settling: Callable[[str, str], None] = lambda _kind, _onset: None
-        """Called before the calls in flight are decided for a turn of the caller; an adapter may say what was discarded."""
+        """Called right before a turn is decided, as ``on_turn`` after it: an adapter may say what was discarded."""
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
         """Called when a turn of the caller has settled, with its kind and onset; an adapter may set it."""
         wiring.execution.on_overdue = lambda live: wiring.delivery.overdue(live.run.calls)
-        wiring.barge_ins.on_settling = lambda kind, onset: self.on_settling(kind, onset)
+        wiring.barge_ins.on_settling = self._settling
         wiring.barge_ins.on_turn = self._turned
 
     @property
     def state(self) -> State:
         """All that is known of the session: the fold of its journal."""
         return self._w.ledger.state
+
+    def _settling(self, kind: str, onset: str) -> None:
+        self.on_settling(kind, onset)
 
     def _turned(self, kind: str, onset: str) -> None:
         self.on_turn(kind, onset)
@@ -162,6 +165,7 @@ class Reports:
             self._w.farewell.began()
         else:
             self._w.farewell.ended()
+            self._w.delivery.pump()
 
     def delivered(self, item: str) -> None:
         """The provider has confirmed an item (O4)."""

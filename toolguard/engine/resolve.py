@@ -14,6 +14,7 @@ from toolguard.core.finding import DidNotHappen, Happened
 from toolguard.core.law import Phase, Ruling
 from toolguard.engine.claims import Claims
 from toolguard.engine.ledger import Ledger
+from toolguard.engine.outcome import undo_offer
 from toolguard.engine.recover import PAGE, fold
 from toolguard.errors import AlreadySettled, ClaimLost, EvidenceMissing, StoreBusy, StoreError, UnknownRef
 from toolguard.tools.results import Results
@@ -91,6 +92,7 @@ class Resolver:
         tool = live.tool if live is not None else self._tools(run.tool)
         before = replace(run)
         entry = ledger.write(_record(run, tool, finding, by), durable=True, wait=True)
+        w.execution.landing.add(run.number)
         try:
             await self._journal.fate(entry)
         except StoreError:
@@ -98,6 +100,8 @@ class Resolver:
                 setattr(run, one.name, getattr(before, one.name))
             ledger.state.doubtful.add(run.number)
             raise
+        finally:
+            w.execution.landing.discard(run.number)
         _tell(w, run)
 
     async def _elsewhere(
@@ -225,6 +229,16 @@ def _settled(state: State, run: Run, ref: str) -> AlreadySettled:
     )
 
 
+def _undo(tool: Tool[Any, Any] | None, raw: bytes) -> r.UndoOffer | None:
+    """What would take the result back; an undo that cannot be prepared for what a person wrote is not offered."""
+    if tool is None:
+        return None
+    try:
+        return undo_offer(tool, tool.load_result(raw))
+    except Exception:  # noqa: BLE001 - an undo is somebody else's code
+        return None
+
+
 def _record(run: Run, tool: Tool[Any, Any] | None, finding: Finding[Any], by: str) -> r.Returned | r.Failed:
     attempt = max(run.attempt, 1)
     if isinstance(finding, Happened):
@@ -238,6 +252,7 @@ def _record(run: Run, tool: Tool[Any, Any] | None, finding: Finding[Any], by: st
             evidence=finding.evidence,
             by=by,
             warning="" if small is raw else f"result_too_large: {len(raw)} bytes",
+            undo=_undo(tool, raw),
         )
     return r.Failed(
         run=run.number,

@@ -79,7 +79,7 @@ def called(
 
 
 def barred(
-    state: State, tool: Tool[Any, Any], intent: str, *, paused: str, unrecorded: bool, nested: bool
+    state: State, tool: Tool[Any, Any], intent: str, now: int, *, paused: str, unrecorded: bool, nested: bool
 ) -> tuple[r.Verdict, str] | None:
     """Why a call must not run, whatever was done before: paused, no safe record, too often, not its turn (S7, O9)."""
     spec = tool.spec
@@ -89,8 +89,7 @@ def barred(
         return "unavailable", ""
     if nested:
         return None
-    many, all_ = state.repeats.get(intent, 0), state.repeats.get(f"tool:{tool.name}", 0)
-    if many >= spec.max_calls or all_ >= 3 * spec.max_calls:
+    if state.too_often(tool.name, intent, spec.max_calls, now):
         return "breaker", ""
     for name in spec.requires:
         before = [run for run in state.runs.values() if run.tool == name]

@@ -69,7 +69,7 @@ class Verdicts:
         by_policy: dict[int, tuple[Policy, list[int]]] = {}
         for index, (run, _) in enumerate(views):
             live = self._execution.live.get(run.number)
-            own = live.tool.spec.policy if live is not None else None
+            own = live.spec.policy if live is not None else None
             for policy in (own, self._policy):
                 if policy is not None:
                     by_policy.setdefault(id(policy), (policy, []))[1].append(index)

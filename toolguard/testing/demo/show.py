@@ -65,4 +65,5 @@ async def watch(line: Line, console: Console) -> None:
             if key not in shown and speech.heard and speech.end <= line.clock():
                 shown.add(key)
                 at = speech.begin - line.opened_at
-                console.print(f"{at:7.1f}  {speech.who:7} {escape(speech.heard)}", highlight=False)
+                rest = "" if speech.heard == speech.words else " ..."
+                console.print(f"{at:7.1f}  {speech.who:7} {escape(speech.heard)}{rest}", highlight=False, soft_wrap=True)

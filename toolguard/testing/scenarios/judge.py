@@ -108,7 +108,9 @@ class Judge:
         if lacks:
             return f"{self._driver.name} lacks the hook {lacks[0]}: {HOOKS[lacks[0]]}"
         steps = [step for name in check.plays for step in script_of(story.id, name).steps]
-        strange = [step.verb for step in steps if step.who not in {"tool", "guard"} and step.verb not in self._driver.verbs]
+        strange = [
+            step.verb for step in steps if step.who not in {"tool", "guard"} and step.verb not in self._driver.verbs
+        ]
         return f"{self._driver.name} cannot play the step {strange[0]}" if strange else ""
 
 

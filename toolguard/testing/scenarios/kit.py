@@ -65,7 +65,7 @@ HOOKS: Mapping[str, str] = {
 """What some adapters can do and others cannot, by name; see :attr:`Driver.hooks`."""
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - named for what was found
     """An assertion of a scenario does not hold."""
 
 

@@ -26,7 +26,7 @@ from toolguard.testing.scenarios.workshop import Workshop
 from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
     from toolguard.stores.base import Store
@@ -131,15 +131,21 @@ class _Setting:
         self._room = room
         self._faults = faults
         self._stack = AsyncExitStack()
+        self._connecting = True
+        self._listening = False
+        self._sent = self._received = 0
 
     async def __aenter__(self) -> Self:
-        script, loop = self.script, asyncio.get_running_loop()
+        script, loop = self.script, cast("VirtualLoop", asyncio.get_running_loop())
+        loop.busy_while(self._in_flight)
         loop.set_exception_handler(lambda _loop, context: self._faults.append(_fault(context)))
         self._server = await self._stack.enter_async_context(RealtimeServer(session_seconds=None))
         client = await self._stack.enter_async_context(AsyncOpenAI(api_key="any", websocket_base_url=self._server.url))
         connecting = client.realtime.connect(model="gpt-realtime-2")
         self.connection: Any = await self._stack.enter_async_context(connecting)
         line = await self._server.caller()
+        self._count_frames()
+        self._connecting = False
         first = min((step.at for step in script.steps), default=0.0)
         self.base = loop.time() + _BEFORE + max(0.0, -first / 1000)
         self.stage = RealtimeStage(script, line, self.connection, self.base)
@@ -155,14 +161,38 @@ class _Setting:
         self.stage.stop()
         await self._stack.__aexit__(kind, error, trace)
 
+    def _count_frames(self) -> None:
+        """Count what goes over the socket, so that the clock stands while a frame is on its way."""
+        send, recv = self.connection.send, self.connection.recv
+
+        async def counted_send(event: Any) -> None:
+            self._sent += 1
+            await send(event)
+
+        async def counted_recv() -> Any:
+            event = await recv()
+            self._received += 1
+            return event
+
+        self.connection.send, self.connection.recv = counted_send, counted_recv
+
+    def _in_flight(self) -> bool:
+        if self._connecting or not self._listening:
+            return self._connecting
+        line = self.stage.line
+        arrived = len(line.received) + len(self._server.violations)
+        return line.open and (self._received < len(line.sent) or arrived < self._sent)
+
     async def go(self, tools: list[dict[str, Any]], listen: Awaitable[None]) -> None:
         """Configure the session, and play while the application listens."""
         listening = asyncio.ensure_future(listen)
+        self._listening = True
         try:
             await self.connection.session.update(session={"type": "realtime", "tools": tools, **self.script.session})
             await self.stage.until(min((step.at for step in self.script.steps), default=0.0))
             await self.stage.play()
         finally:
+            self._listening = False
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
@@ -200,7 +230,7 @@ def _fault(context: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _virtual() -> Iterator[tuple[asyncio.Runner, list[str]]]:
+def _virtual() -> Generator[tuple[asyncio.Runner, list[str]]]:
     """A virtual loop, and a list of what goes wrong on it without anybody noticing."""
     faults: list[str] = []
     gc.freeze()  # what was there before is not looked through again

@@ -34,8 +34,12 @@ def _item(raw: Mapping[str, Any]) -> Item:
         return Item(kind="call", text=f"{raw['name']} {raw['arguments']}", call=str(raw["call_id"]), **identity)
     if raw["type"] == "function_call_output":
         return Item(kind="output", text=str(raw["output"]), call=str(raw["call_id"]), **identity)
-    parts = [str(part.get("transcript") or part.get("text") or "") for part in raw.get("content") or []]
-    return Item(kind="message", text=" ".join(parts), role=str(raw.get("role")), **identity)
+    return Item(kind="message", text=_words(raw), role=str(raw.get("role")), **identity)
+
+
+def _words(message: Mapping[str, Any]) -> str:
+    parts: list[dict[str, Any]] = message.get("content") or []
+    return " ".join(str(part.get("transcript") or part.get("text") or "") for part in parts)
 
 
 def collect(
@@ -102,10 +106,9 @@ def _notes(line: Line, base: float) -> list[Sent]:
     kept = {str(item["id"]) for item in line.conversation}
     notes: list[Sent] = []
     for frame in line.received:
-        item = frame.event.get("item") or {}
+        item: dict[str, Any] = frame.event.get("item") or {}
         if frame.type == "conversation.item.create" and item.get("type") == "message" and item.get("id") in kept:
-            text = " ".join(str(part.get("text", "")) for part in item["content"])
-            notes.append(Sent((frame.at - base) * 1000, text, str(item["id"])))
+            notes.append(Sent((frame.at - base) * 1000, _words(item), str(item["id"])))
             kept.discard(str(item["id"]))
     return notes
 

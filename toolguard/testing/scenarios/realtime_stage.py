@@ -131,8 +131,7 @@ class RealtimeStage:
 
     async def _begin_in_time(self, named: _Named) -> None:
         await self.until(named.own[0].at)
-        while self.line.active is not None and not named.begun and self.line.open:
-            await asyncio.sleep(0.01)
+        await self._while(lambda: self.line.active is not None and not named.begun)
         if named.begun or not self.line.open:
             return
         named.begun = True
@@ -148,9 +147,14 @@ class RealtimeStage:
             if not (made.active and self.line.open):
                 break
             self._step(step, made)
-            while step.keep and made.active and self.line.open:
-                await asyncio.sleep(0.01)
+            if step.keep:
+                await self._while(lambda: made.active)
         return Reply(seconds=0.0)
+
+    async def _while(self, so: Callable[[], bool]) -> None:
+        """Wait for as long as something is so and the line stands."""
+        while so() and self.line.open:  # noqa: ASYNC110 - the server tells nobody when a response ends
+            await asyncio.sleep(0.01)
 
     @staticmethod
     def _step(step: Step, made: Generation) -> None:
@@ -158,7 +162,9 @@ class RealtimeStage:
             case "says":
                 made.say(step.text, step.ms)
             case "calls":
-                made.call(Call(step.call, step.tool, step.args if isinstance(step.args, str) else json.dumps(step.args)))
+                made.call(
+                    Call(step.call, step.tool, step.args if isinstance(step.args, str) else json.dumps(step.args))
+                )
             case "opens_call":
                 made.open_call(step.call, step.tool)
             case "adds_arguments":

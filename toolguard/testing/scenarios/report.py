@@ -74,13 +74,17 @@ def _details(out: Console, adapter: str, results: Sequence[Result]) -> None:
     for result in results:
         for one in result.outcomes:
             if one.status in {"failed", "error"}:
-                out.print(f"  [red]{one.assertion} {one.status}[/red]: {result.scenario.must[one.assertion]}", markup=True)
+                out.print(
+                    f"  [red]{one.assertion} {one.status}[/red]: {result.scenario.must[one.assertion]}", markup=True
+                )
                 out.print(f"      {one.why}", markup=False)
     for why, ids in _reasons(results).items():
         out.print(f"  not applicable: {why}: {', '.join(ids)}", markup=False)
     covered = {name for one in results if one.count("passed") for name in one.scenario.invariants}
     missing = [name for name in collection().invariants if name not in covered]
-    out.print(f"  invariants touched by a scenario that holds: {len(covered)} of {len(collection().invariants)}", end="")
+    out.print(
+        f"  invariants touched by a scenario that holds: {len(covered)} of {len(collection().invariants)}", end=""
+    )
     out.print(f"; none for {', '.join(missing)}" if missing else "")
 
 

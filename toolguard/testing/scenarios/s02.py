@@ -34,8 +34,8 @@ def the_next_request_shows_the_success(played: Played) -> None:
     "S02.2",
     saboteur=Saboteur(
         "toolguard/core/intent.py",
-        old='    if stands is Standing.UNHEARD:\n        return "replay" if same else ("run" if confirmed else "differs")',
-        new='    if stands is Standing.UNHEARD:\n        return "run" if same else ("run" if confirmed else "differs")',
+        old='return "replay" if same else ("run" if confirmed else "differs")',
+        new='return "run" if same else "differs"',
     ),
 )
 def the_booking_was_made_once(played: Played) -> None:
@@ -62,9 +62,7 @@ def the_second_call_is_answered_as_a_repeat(played: Played) -> None:
 
 @check(
     "S02.4",
-    saboteur=Saboteur(
-        "toolguard/engine/answers.py", old="points_to=judged.first,", new='points_to="",'
-    ),
+    saboteur=Saboteur("toolguard/engine/answers.py", old="points_to=judged.first,", new='points_to="",'),
 )
 def the_trail_links_the_two(played: Played) -> None:
     """The record of c2 names the ref of c1."""

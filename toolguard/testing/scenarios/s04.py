@@ -47,10 +47,10 @@ def _told(played: Played) -> list[Sent]:
 def _form(sent: Sent) -> str:
     """What kind of answer it is; a plain result has no form."""
     try:
-        found: object = json.loads(sent.text)
-    except json.JSONDecodeError:
+        found: Any = json.loads(sent.text)
+        return str(found["toolguard"])
+    except (json.JSONDecodeError, LookupError, TypeError):
         return ""
-    return str(found.get("toolguard", "")) if isinstance(found, dict) else ""
 
 
 @check(
@@ -88,7 +88,9 @@ def the_model_is_told_the_truth(played: Played) -> None:
     "S04.3",
     plays=("late_success", "raises"),
     saboteur=Saboteur(
-        "toolguard/core/law.py", old="(_P.COMMITTING, _E.LOST): _P.IN_DOUBT,", new="(_P.COMMITTING, _E.LOST): _P.FAILED,"
+        "toolguard/core/law.py",
+        old="(_P.COMMITTING, _E.LOST): _P.IN_DOUBT,",
+        new="(_P.COMMITTING, _E.LOST): _P.FAILED,",
     ),
 )
 def what_is_not_known_is_in_doubt(played: Played) -> None:

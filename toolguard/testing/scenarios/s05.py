@@ -67,8 +67,8 @@ def the_call_is_superseded(played: Played) -> None:
     plays=("queued",),
     saboteur=Saboteur(
         "toolguard/engine/reports.py",
-        old="        for slot in slots:\n            slot.detached = True",
-        new="        for slot in slots[-1:]:\n            slot.detached = True",
+        old="if slot.generation == generation and not slot.sent]",
+        new="if slot.generation == generation and not slot.sent][-1:]",
     ),
 )
 def what_waited_behind_is_dropped_too(played: Played) -> None:

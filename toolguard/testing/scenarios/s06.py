@@ -46,7 +46,9 @@ def _slow(script: Script) -> Script:
     "S06.1",
     plays=("main", "slow"),
     saboteur=Saboteur(
-        "toolguard/engine/delivery.py", old="for slot, answer in leavable(self._ledger.state):", new="for slot, answer in []:"
+        "toolguard/engine/delivery.py",
+        old="for slot, answer in leavable(self._ledger.state):",
+        new="for slot, answer in []:",
     ),
 )
 def the_output_is_there_before_the_next_reply(played: Played) -> None:
@@ -90,7 +92,7 @@ def the_reply_begins_at_once(played: Played) -> None:
     must(played.asked("g2").by == "client", "it is not the application's request that began it")
     must(began["g2"] - _ASKED <= _AT_ONCE, f"it began after {began['g2'] - _ASKED:.0f} ms")
     turn = played.asked("g3")
-    must(turn.at <= 2700 + _AT_ONCE, f"the caller's next turn was answered at {turn.at:.0f} ms")  # noqa: PLR2004
+    must(turn.at <= 2700 + _AT_ONCE, f"the caller's next turn was answered at {turn.at:.0f} ms")
 
 
 @check(
@@ -98,7 +100,7 @@ def the_reply_begins_at_once(played: Played) -> None:
     plays=_ENDINGS,
     saboteur=Saboteur(
         "toolguard/engine/intake.py",
-        old='            self._answers.at_once(arrival, None, None, "unknown_tool", why=names)\n',
+        old='            self._useless(arrival, None, "unknown_tool", "Use one of the tools that are declared.")\n',
         new="",
     ),
 )

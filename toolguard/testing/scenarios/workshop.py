@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import toolguard
 from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from toolguard.testing.scenarios.data import Step, ToolPlan
     from toolguard.testing.scenarios.kit import Script
@@ -24,7 +24,7 @@ NOTHING = "nothing"
 """As a ``text`` of ``tool.returns``: the tool returns None."""
 
 
-class ToolBroke(RuntimeError):
+class ToolBroke(RuntimeError):  # noqa: N818 - named for what happened
     """What a scenario's tool raises."""
 
 
@@ -201,7 +201,7 @@ def block(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         loop.pass_time(seconds)
 
 
-def _shaped(function: Any, plan: ToolPlan, first: str = "") -> Any:
+def _shaped(function: Any, plan: ToolPlan, first: str = "") -> Callable[..., Any]:
     """Give a function the parameters that the scenario's tool takes."""
     kind = inspect.Parameter.KEYWORD_ONLY
     listed = [inspect.Parameter(name, kind, annotation=_TYPES[type_]) for name, type_ in plan.takes.items()]
@@ -211,20 +211,20 @@ def _shaped(function: Any, plan: ToolPlan, first: str = "") -> Any:
     function.__signature__ = inspect.Signature(listed, return_annotation=Any)
     function.__annotations__ = {one.name: one.annotation for one in listed}
     function.__doc__ = f"{plan.name}."
-    return function
+    return cast("Callable[..., Any]", function)
 
 
 @asynccontextmanager
-async def _no_commit() -> AsyncIterator[str]:
+async def _no_commit() -> AsyncGenerator[str]:
     yield ""
 
 
 @asynccontextmanager
-async def _at_start() -> AsyncIterator[str]:
+async def _at_start() -> AsyncGenerator[str]:
     """A guarded write without a commit of its own has committed before its first line."""
     yield toolguard.current_call().key
 
 
 @contextmanager
-def _blocking() -> Iterator[str]:
+def _blocking() -> Generator[str]:
     yield ""

@@ -1,0 +1,29 @@
+"""Every example runs, and says what it is there to show."""
+
+import asyncio
+import inspect
+
+import pytest
+from examples_kit import EXAMPLES, load
+
+SAYS = {
+    "policy_in_code": ["onset -> hold: a large amount waits", "addition -> hold", "correction -> stop"],
+    "read_the_trail": ["conv-42/1 charge_deposit", "in_doubt", "conv-42/1 done ch_1 person ana"],
+    "committing_inside": ["Booking(slot='Mon 10:00', patient='Ana')\n[stopped] conv-42/2", "booked: [Booking"],
+}
+AGENTS = {"clinic_before", "clinic_after"}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_the_example_runs(name, monkeypatch, tmp_path, capsys):
+    main = load(name, monkeypatch, tmp_path).main
+    if inspect.iscoroutinefunction(main):
+        asyncio.run(main())
+    else:
+        main()
+    told = capsys.readouterr().out
+    assert [words for words in SAYS[name] if words not in told] == []
+
+
+def test_every_example_is_run():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SAYS, *AGENTS}

@@ -1,0 +1,135 @@
+"""Every scenario over every adapter on virtual time, and the completeness of the kit itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import toolguard
+from toolguard.testing.scenarios import __main__ as command
+from toolguard.testing.scenarios.data import collection, scenario
+from toolguard.testing.scenarios.drivers import ADAPTERS, guarded, naive
+from toolguard.testing.scenarios.judge import Judge
+from toolguard.testing.scenarios.kit import CHECKS, HOOKS, VARIANTS, Saboteur, discover
+from toolguard.testing.scenarios.sabotage import sabotage
+
+WRITTEN = discover()
+STORIES = [one.id for one in collection().scenario]
+PACKAGE = Path(toolguard.__file__).parent.parent
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("story", WRITTEN)
+def test_scenario_holds(story: str, adapter: str) -> None:
+    result = Judge(guarded(adapter), "memory").judge(story)
+    wrong = [f"{one.assertion} {one.status}: {one.why}" for one in result.outcomes if one.status in {"failed", "error"}]
+    assert not wrong, "\n".join(wrong)
+    assert result.checked, "nothing of it was checked"
+
+
+@pytest.mark.parametrize("story", ["S02", "S04"])
+def test_scenario_holds_with_the_disk_store(story: str) -> None:
+    result = Judge(guarded("openai_realtime"), "disk").judge(story)
+    assert [one.why for one in result.outcomes if one.status != "passed"] == []
+
+
+@pytest.mark.parametrize(
+    ("story", "fails"),
+    [
+        ("S01", {"S01.1", "S01.2"}),
+        ("S02", {"S02.2", "S02.3"}),
+        ("S03", {"S03.1", "S03.3"}),
+        ("S04", {"S04.2"}),
+        ("S05", {"S05.1", "S05.3"}),
+        ("S06", {"S06.2", "S06.4"}),
+    ],
+)
+def test_naive_application_fails_as_reported(story: str, fails: set[str]) -> None:
+    result = Judge(naive("openai_realtime"), "memory").judge(story)
+    found = {one.assertion for one in result.outcomes if one.status in {"failed", "error"}}
+    assert fails <= found
+
+
+def test_there_are_22_scenarios_with_91_assertions() -> None:
+    assert [f"S{number:02}" for number in range(1, 23)] == STORIES
+    assert sum(len(one.must) for one in collection().scenario) == 91
+    assert list(collection().invariants) == [f"I{number:02}" for number in range(1, 25)]
+
+
+def test_every_assertion_has_one_check_with_a_saboteur_or_a_reason() -> None:
+    for story in collection().scenario:
+        if story.later:
+            assert story.id not in WRITTEN
+        elif story.id in WRITTEN:
+            for assertion in story.must:
+                assert assertion in CHECKS, f"{assertion} has no check"
+                assert CHECKS[assertion].saboteurs, f"{assertion} has no saboteur"
+    known = {assertion for story in collection().scenario for assertion in story.must}
+    assert set(CHECKS) <= known
+
+
+def test_checks_name_variants_and_hooks_that_there_are() -> None:
+    for check in CHECKS.values():
+        for name in check.plays:
+            assert name == "main" or (check.id.partition(".")[0], name) in VARIANTS, f"{check.id}: {name}"
+        assert set(check.needs) <= set(HOOKS)
+
+
+def test_every_variant_is_judged_by_some_check() -> None:
+    judged = {(check.id.partition(".")[0], name) for check in CHECKS.values() for name in check.plays}
+    assert set(VARIANTS) <= judged
+
+
+def test_saboteurs_fit_the_code() -> None:
+    texts: dict[str, str] = {}
+    for check in CHECKS.values():
+        for one in check.saboteurs.values():
+            text = texts.setdefault(one.file, (PACKAGE / one.file).read_text())
+            assert text.count(one.old) == 1, f"{check.id}: {one.old!r} occurs {text.count(one.old)} times in {one.file}"
+            assert one.new != one.old
+
+
+def test_every_invariant_is_covered_by_a_scenario() -> None:
+    covered = {name for story in collection().scenario for name in story.invariants}
+    assert covered == set(collection().invariants)
+
+
+def test_scenario_that_cannot_be_played_says_what_it_needs() -> None:
+    result = Judge(guarded("openai_realtime"), "memory").judge("S14")
+    assert {one.status for one in result.outcomes} == {"not applicable"}
+    assert "second one" in result.outcomes[0].why
+
+
+def test_saboteur_is_noticed() -> None:
+    done = sabotage(Judge(guarded("openai_realtime")), "openai_realtime", only=["S02.2"])
+    assert [(one.assertion, one.noticed) for one in done] == [("S02.2", True)]
+
+
+def test_saboteur_that_changes_nothing_or_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = CHECKS["S02.1"]
+    harmless = Saboteur("toolguard/core/outbox.py", old='"""Ordered delivery, pure:', new='"""Delivery in order, pure:')
+    strange = Saboteur("toolguard/core/outbox.py", old="there is no such line", new="")
+    judge = Judge(guarded("openai_realtime"))
+    for one, why in ((harmless, "passed"), (strange, "occurs 0 times")):
+        monkeypatch.setitem(CHECKS, "S02.1", dataclasses.replace(check, saboteurs={"": one}))
+        done = sabotage(judge, "openai_realtime", only=["S02.1"])
+        assert not done[0].noticed
+        assert why in done[0].why
+
+
+def test_command_prints_the_table_and_the_naive_column(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--scenario", "S02", "S14", "--store", "memory"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 of 91 assertions checked, 4 hold" in printed
+    assert "S02.2, S02.3" in printed
+    assert scenario("S14").later in printed
+
+
+def test_command_prints_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--scenario", "S02", "--store", "memory", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [one["status"] for one in data["results"][0]["outcomes"]] == ["passed"] * 4
+    assert "failed" in {one["status"] for one in data["naive"][0]["outcomes"]}
