@@ -4,7 +4,6 @@ import ast
 import asyncio
 import contextlib
 import difflib
-import importlib.util
 import inspect
 import io
 import os
@@ -41,7 +40,7 @@ def test_the_adoption_diff_is_the_one_between_the_examples():
     before, after = (
         (ROOT / "examples" / f"clinic_{which}.py").read_text().splitlines() for which in ("before", "after")
     )
-    lines = difflib.unified_diff(before, after, "clinic_before.py", "clinic_after.py", n=0, lineterm="")
+    lines = difflib.unified_diff(before, after, "clinic_before.py", "clinic_after.py", n=1, lineterm="")
     wanted = "\n".join(line for line in lines if not line.startswith("@@"))
     assert generated("adoption") == f"```diff\n{wanted}\n```"
 
@@ -77,8 +76,6 @@ class Aloud:
         self.ran = 0
 
     def python(self, text, wanted):
-        if "toolguard.testing import rehearse" in text and not importlib.util.find_spec("toolguard.testing.rehearse"):
-            return
         code = compile(text, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
@@ -108,7 +105,7 @@ def test_every_block_runs(read):
 
 
 def test_they_print_what_is_shown(read):
-    assert len(read.printed) == 3
+    assert len(read.printed) == 4
     for printed, shown in read.printed:
         assert printed == shown
 

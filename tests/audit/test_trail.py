@@ -146,7 +146,7 @@ async def test_i18_a_replay_links_to_the_call_whose_result_it_gave():
         ("join", "conv-1/1"),
         ("join", "conv-1/1"),
     ]
-    assert {call.result for call in calls} == {"ch_ana"}
+    assert {(call.result, call.replayed_from) for call in calls} == {("ch_ana", "")}
 
 
 async def test_i18_an_answer_from_an_earlier_result_is_marked_as_replayed():
@@ -231,6 +231,20 @@ async def test_d1_a_retry_with_a_new_key_keeps_the_attempts_and_decisions_before
     async with opened(store) as trail:
         call = await trail.call("conv-1/1")
     assert (call.phase, call.attempts, call.key, call.reason, call.result) == (Phase.DONE, 2, "k2", "why not", 7)
+
+
+async def test_l4_evidence_that_does_not_count_is_not_told_as_the_source():
+    store = written(
+        "conv-1",
+        called(1),
+        r.CommitBegan(run=1, key="k"),
+        r.Lost(run=1, why="gone"),
+        r.Returned(run=1, source="probe", evidence="the bank"),
+        r.Failed(run=1, code="late", source="person", by="ana", evidence="too late"),
+    )
+    async with opened(store) as trail:
+        call = await trail.call("conv-1/1")
+    assert (call.phase, call.source, call.evidence, call.by) == (Phase.DONE, "probe", "the bank", "")
 
 
 async def test_delivery_is_told_up_to_what_the_caller_heard():

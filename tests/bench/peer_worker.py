@@ -35,14 +35,14 @@ async def dbos(url: str) -> AsyncGenerator[Call]:
 
     step: Any = engine.step()(effect)
 
-    async def charge(key: str) -> str:
-        return await effect(key)
+    async def charge(key: str) -> Any:
+        return await step(key)
 
     guarded: Any = engine.workflow()(charge)
 
     async def call(key: str) -> Any:
         with sdk.SetWorkflowID(key):
-            return await charge(key)
+            return await guarded(key)
 
     engine.launch()
     try:
@@ -63,12 +63,12 @@ async def langgraph(path: str) -> AsyncGenerator[Call]:
 
         step: Any = sdk.task(effect)
 
-        async def charge(key: str) -> str:
-            return await effect(key)
+        async def charge(key: str) -> Any:
+            return await step(key)
 
         guarded: Any = sdk.entrypoint(checkpointer=saver)(charge)
 
-        yield lambda key: charge.ainvoke(key, {"configurable": {"thread_id": key}}, durability="sync")
+        yield lambda key: guarded.ainvoke(key, {"configurable": {"thread_id": key}}, durability="sync")
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def agent_once(path: str) -> AsyncGenerator[Call]:
 
     guarded: Any = once.tool(charge)
 
-    yield charge
+    yield guarded
 
 
 @asynccontextmanager
@@ -97,7 +97,7 @@ async def exactly_once(path: str) -> AsyncGenerator[Call]:
 
     guarded: Any = sdk.once(store, key=lambda who: f"charge:{who}")(charge)
 
-    yield charge
+    yield guarded
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 
 import pytest
 from examples_kit import EXAMPLES, load
@@ -11,6 +13,7 @@ SAYS = {
     "read_the_trail": ["conv-42/1 charge_deposit", "in_doubt", "conv-42/1 done ch_1 person ana"],
     "committing_inside": ["Booking(slot='Mon 10:00', patient='Ana')\n[stopped] conv-42/2", "booked: [Booking"],
 }
+TEST = "own_tool_test.py"
 AGENTS = {"clinic_before", "clinic_after"}
 
 
@@ -25,5 +28,22 @@ def test_the_example_runs(name, monkeypatch, tmp_path, capsys):
     assert [words for words in SAYS[name] if words not in told] == []
 
 
+def test_the_test_of_a_tool_passes():
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "--rootdir",
+        str(EXAMPLES),
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run([*command, str(EXAMPLES / TEST)], capture_output=True, text=True, check=False, timeout=60)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_every_example_is_run():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SAYS, *AGENTS}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {TEST, *(f"{name}.py" for name in (*SAYS, *AGENTS))}

@@ -12,11 +12,12 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["toolguard", "toolguard.stores.disk"])
 BOUND = 20.0
 _ONE_AT_A_TIME = threading.Lock()  # multiprocessing looks at all children whenever one is started
-
 
 
 def wait_for(path: Path, bound: float = BOUND) -> None:
@@ -121,7 +122,7 @@ class Actor:
             self._receive()
         value = self._answers.pop(tag)
         if isinstance(value, Fault):
-            raise AssertionError(value.text)
+            pytest.fail(value.text)
         return value
 
     def _receive(self) -> None:
@@ -213,7 +214,7 @@ class _Stage:
     async def _do(self, tag: int, what: str, args, kwargs) -> None:
         try:
             value = await getattr(self, what)(*args, **kwargs)
-        except Exception:
+        except Exception:  # noqa: BLE001 - carried over to the test
             value = Fault(traceback.format_exc())
         self._pipe.send((tag, value))
         if what == "end":

@@ -8,7 +8,6 @@ from toolguard.core.law import Phase
 from toolguard.core.state import State
 from toolguard.stores.disk import DiskStore
 
-
 SEEN: list[str] = []
 """What is shown at the end of the run."""
 
@@ -55,6 +54,15 @@ class Journal:
             after = page[-1][0]
         head = self.store.session(session)
         return verify(rows, anchor=(head.seq, head.chain) if head.seq else None)
+
+    def quarantine(self, session):
+        """Seconds from the commit record to a probe's "did not happen"; None where there was none."""
+        at = {}
+        for frame in self.frames(session):
+            record = r.decode(frame.kind, frame.version, frame.payload)
+            at[type(record), getattr(record, "source", "")] = frame.at
+        ended = at.get((r.Failed, "probe"))
+        return None if ended is None else (ended - at[r.CommitBegan, ""]) / 1e9
 
     def run_phase(self, session):
         """How the session's one run stands for whoever recovers it; empty where nothing was written of it."""

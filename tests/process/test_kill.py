@@ -46,6 +46,7 @@ class Death:
     commits: int = 0
     sound: bool = False
     told: tuple = ()
+    quarantine: float | None = None
 
 
 def kill_everywhere(home: Path, flow: str) -> list[Death]:
@@ -93,6 +94,7 @@ def look_at(home: Path, deaths: list[Death], *, resumed: bool) -> None:
                 continue
             death.commits = len(journal.records(death.session, r.CommitBegan))
             death.sound = journal.verify(death.session).ok
+            death.quarantine = journal.quarantine(death.session)
             death.told = tuple(journal.records(death.session, r.Recovered))
 
 
@@ -175,6 +177,11 @@ class TestMutations:
         for death in doubtful:
             assert death.then is (Phase.DONE if death.effects else Phase.FAILED), death
             assert death.effects_then == death.effects, death
+
+    def test_d1_that_it_did_not_happen_is_believed_only_after_the_quarantine(self, deaths):
+        waited = [death.quarantine for death in of(deaths, "charge_probed", "book_probed") if death.quarantine]
+        assert waited
+        assert min(waited) >= 0.6  # hard_limit and settles_within, counted from the commit record
 
     def test_h4_what_was_not_committed_goes_on(self, deaths):
         planned = [death for death in of(deaths, *MUTATIONS) if death.found is Phase.PLANNED]

@@ -89,7 +89,10 @@ class TestScopes:
         one, two = pair
         for number in range(10):
             (home / f"go.{tool}.{number}").touch()
-            tags = [(one, one.start("call", "one", tool, str(number))), (two, two.start("call", "two", tool, str(number)))]
+            tags = [
+                (one, one.start("call", "one", tool, str(number))),
+                (two, two.start("call", "two", tool, str(number))),
+            ]
             answers = [actor.answer(tag) for actor, tag in tags]
             assert f"{tool} for {number}" in answers, answers
             assert all(a == f"{tool} for {number}" or a[0] == "AlreadyDone" for a in answers), answers

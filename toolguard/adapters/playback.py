@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class Cut(NamedTuple):
+    """An answer that the caller did not let end.
+
+    Attributes:
+        generation: The response that it belongs to.
+        item: Its item.
+        heard: The words that the caller heard.
+        unheard: The words that had come and were not heard.
+        heard_ms: Milliseconds that were heard, clamped to the audio that had come.
+        whole: Whether all of it had come and was heard.
+    """
+
+    generation: str
+    item: str
+    heard: str
+    unheard: str
+    heard_ms: int
+    whole: bool
 
 
 @dataclass(slots=True)
 class _Speech:
     item: str
     generation: str
-    began: float
     text: str = ""
     audio_ms: float = 0.0
+    until: float = 0.0
     complete: bool = False
     timer: asyncio.TimerHandle | None = None
 
 
 class Playback:
-    """Follows one answer at a time: audio plays in real time from its first piece on.
+    """Follows answers, one after the other: audio plays in real time, behind what came before it.
 
     Args:
         finished: Called with (generation, item, text) when an answer was heard to its end.
@@ -34,67 +54,72 @@ class Playback:
     ) -> None:
         self._finished = finished
         self._played_ms = played_ms
-        self._speech: _Speech | None = None
+        self._speeches: list[_Speech] = []
+        self._cut_off: set[str] = set()
 
     @property
     def generation(self) -> str:
         """The response that is being heard, empty for none."""
-        return self._speech.generation if self._speech is not None else ""
+        return next((one.generation for one in self._speeches if one.audio_ms), "")
 
     def audio(self, generation: str, item: str, milliseconds: float) -> bool:
-        """A piece of audio arrived; True if it is the first of its answer."""
-        speech = self._speech
-        first = speech is None or speech.item != item
-        if first:
-            speech = self._speech = _Speech(item, generation, asyncio.get_running_loop().time())
-        if speech is not None:
-            speech.audio_ms += milliseconds
+        """A piece of audio arrived; True if it is the first of its answer. Of what was cut off nothing is played."""
+        if item in self._cut_off:
+            return False
+        speech = self._of(generation, item)
+        first = not speech.audio_ms
+        busy = max(one.until for one in self._speeches)
+        speech.until = max(speech.until, busy, asyncio.get_running_loop().time()) + milliseconds / 1000
+        speech.audio_ms += milliseconds
         return first
 
     def words(self, generation: str, item: str, text: str) -> None:
         """A piece of the transcript arrived, perhaps before its audio."""
-        if self._speech is None or self._speech.item != item:
-            self._speech = _Speech(item, generation, asyncio.get_running_loop().time())
-        self._speech.text += text
+        if item not in self._cut_off:
+            self._of(generation, item).text += text
+
+    def _of(self, generation: str, item: str) -> _Speech:
+        for one in self._speeches:
+            if one.item == item:
+                return one
+        speech = _Speech(item, generation)
+        self._speeches.append(speech)
+        return speech
 
     def complete(self, item: str) -> None:
         """All audio of an answer has arrived; it ends when it has been played."""
-        speech = self._speech
-        if speech is None or speech.item != item:
-            return
-        speech.complete = True
-        loop = asyncio.get_running_loop()
-        speech.timer = loop.call_at(speech.began + speech.audio_ms / 1000, self._end, speech)
+        for one in self._speeches:
+            if one.item == item and not one.complete:
+                one.complete = True
+                one.timer = asyncio.get_running_loop().call_at(one.until, self._end, one)
 
     def _end(self, speech: _Speech) -> None:
-        if self._speech is speech:
-            self._speech = None
+        if speech in self._speeches:
+            self._speeches.remove(speech)
             self._finished(speech.generation, speech.item, speech.text)
 
-    def cut(self) -> tuple[str, str, str, str, int] | None:
-        """The caller cut in.
+    def cut(self) -> list[Cut]:
+        """The caller cut in: what was being heard, and what was still to come, in order."""
+        speeches, self._speeches = self._speeches, []
+        self._cut_off.update(one.item for one in speeches)
+        return [self._cut(one) for one in speeches]
 
-        Returns:
-            (generation, item, heard words, unheard words, heard milliseconds) or None if nothing was playing. The
-            milliseconds are clamped to the audio that arrived.
-        """
-        speech, self._speech = self._speech, None
-        if speech is None:
-            return None
+    def _cut(self, speech: _Speech) -> Cut:
         if speech.timer is not None:
             speech.timer.cancel()
-        passed = (asyncio.get_running_loop().time() - speech.began) * 1000
+        passed = speech.audio_ms - max(0.0, speech.until - asyncio.get_running_loop().time()) * 1000
         if self._played_ms is not None:
             passed = self._played_ms(speech.item)
         heard_ms = max(0.0, min(passed, speech.audio_ms))
         heard, unheard = split_heard(speech.text, heard_ms / speech.audio_ms if speech.audio_ms else 0.0)
-        return speech.generation, speech.item, heard, unheard, int(heard_ms)
+        return Cut(speech.generation, speech.item, heard, unheard, int(heard_ms), whole=speech.complete and not unheard)
 
     def stop(self) -> None:
         """The line is gone."""
-        if self._speech is not None and self._speech.timer is not None:
-            self._speech.timer.cancel()
-        self._speech = None
+        for one in self._speeches:
+            if one.timer is not None:
+                one.timer.cancel()
+        self._speeches.clear()
 
 
 def split_heard(text: str, share: float) -> tuple[str, str]:

@@ -36,6 +36,7 @@ class RealtimeEvents:
         self._since_stop = ""
         self._continues: dict[str, str] = {}
         self._ours: dict[str, bool] = {}
+        self._transcribed: set[str] = set()
         self._turn_item = ""
         self._bytes_per_ms = _PCM_BYTES_PER_MS
         self._gone = False
@@ -161,15 +162,17 @@ class RealtimeEvents:
             return
         milliseconds = len(event.delta) * 3 / 4 / self._bytes_per_ms
         if self._playback.audio(event.response_id, event.item_id, milliseconds):
-            self.session.playing(event.response_id)
+            self.session.playing(self._playback.generation)
 
     def _text_done(self, event: Any) -> None:
         if event.response_id not in self._quiet:
             self.session.agent_spoke(event.response_id, event.text, item=event.item_id)
 
     def finished(self, generation: str, item: str, text: str) -> None:
-        """An answer was heard to its end."""
+        """An answer was heard to its end; the next one may be playing already."""
         self.session.agent_spoke(generation, text, item=item)
+        if self._playback.generation:
+            self.session.playing(self._playback.generation)
 
     # -- what the caller says -----------------------------------------------------------------------------------
 
@@ -179,12 +182,12 @@ class RealtimeEvents:
         if self._since_stop and now - self._stopped_at <= CONTINUES_WITHIN:
             self._continues[onset] = self._since_stop
         self.session.caller_started(onset)
-        cut = self._playback.cut()
-        if cut is not None:
-            generation, item, heard, unheard, milliseconds = cut
-            if milliseconds > 0 and unheard and not self._watching:
-                self._port.truncate(item, milliseconds)
-            self.session.agent_spoke(generation, heard, unheard=unheard, item=item)
+        if not self._port.interrupts:
+            return
+        for cut in self._playback.cut():
+            if cut.heard_ms > 0 and cut.unheard and not self._watching:
+                self._port.truncate(cut.item, cut.heard_ms)
+            self.session.agent_spoke(cut.generation, cut.heard, unheard=cut.unheard, cut=not cut.whole, item=cut.item)
 
     def _speech_stopped(self, event: Any) -> None:
         self._stopped_at = asyncio.get_running_loop().time()
@@ -201,6 +204,7 @@ class RealtimeEvents:
 
     def _transcript(self, event: Any) -> None:
         self._turn_item = event.item_id
+        self._transcribed.add(event.item_id)
         self.session.caller_said(event.transcript, onset=event.item_id, item=event.item_id)
 
     def _untranscribed(self, event: Any) -> None:
@@ -217,10 +221,14 @@ class RealtimeEvents:
 
         Who starts the reply was settled when the caller stopped speaking, whatever has ended or begun since (O5).
         """
+        no_turn = kind in {"noise", "backchannel"}
+        if no_turn and onset not in self._transcribed:
+            return  # nothing of it was understood: should its words come after all, it is a turn
+        self._transcribed.discard(onset)
         ours = self._ours.pop(onset, self._port.managed)
         if self._watching:
             return
-        if kind in {"noise", "backchannel"}:
+        if no_turn:
             if ours and self._turn_item in self._kept:
                 self._port.delete(self._turn_item)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolguard.engine.port import Parcel, Traits
@@ -58,8 +59,11 @@ class RealtimePort:
     # -- what the engine asks for -------------------------------------------------------------------------------
 
     def place(self, parcel: Parcel) -> None:
-        """Send an output right behind its call, or a note as a message at the end."""
-        self._place(parcel, parcel.after, 1)
+        """Send an output right behind its call, or a note as a message at the end.
+
+        A conflict is told as a message: its call id has an output, and can have no other (S5).
+        """
+        self._place(replace(parcel, note=True) if parcel.form == "conflict" else parcel, parcel.after, 1)
 
     def _place(self, parcel: Parcel, after: str, tries: int) -> None:
         loop = asyncio.get_running_loop()
@@ -111,6 +115,11 @@ class RealtimePort:
                 },
             }
         )
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether the caller's speech stops the agent's."""
+        return self._detection is None or bool(self._detection.get("interrupt_response", True))
 
     def in_flight(self, calls: int) -> None:
         """While calls run, replies to the caller's turns are ours: a backchannel must not start one (O5)."""
@@ -165,6 +174,9 @@ class RealtimePort:
         elif code == _NO_SUCH_CALL:
             self._as_note(item)
         else:
+            waiting = self._waiting.pop(item, None)
+            if waiting is not None:
+                waiting[2].cancel()
             session.noticed("output_refused", f"{code}: {message}", item=item)
         return True
 

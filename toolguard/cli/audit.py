@@ -11,6 +11,7 @@ from toolguard.audit.call import split_ref
 from toolguard.audit.timeline import timeline
 from toolguard.cli import show
 from toolguard.cli.app import PLACE, BadUse, JsonOption, StoreOption, emit, run, say
+from toolguard.cli.follow import follow
 from toolguard.cli.place import trail_of
 from toolguard.cli.when import moment_of
 from toolguard.core.effect import Effect  # noqa: TC001 -- typer reads it
@@ -50,12 +51,15 @@ def audit(  # noqa: PLR0917 -- typer passes them by name
     since: Annotated[str, typer.Option(help="yesterday, 2h, 3d, 2026-03-01, 2026-03-01T10:30.")] = "",
     until: Annotated[str, typer.Option(help="The same forms.")] = "",
     lines: Annotated[bool, typer.Option("--timeline", help="Tell one session line by line.")] = False,
+    following: Annotated[bool, typer.Option("--follow", help="Tell what is written from now on.")] = False,
     json: JsonOption = False,
     limit: Annotated[int, typer.Option(min=0, help="How many at most; 0 for all.")] = 200,
 ) -> None:
     """Show what was called, what was decided and why, and what came of it; calls in doubt first."""
     query = _Query(tool, phase, effect, tenant, _moment("--since", since), _moment("--until", until), limit, json)
-    if lines:
+    if following:
+        run(follow(store, "" if target == SESSIONS else target, json=json))
+    elif lines:
         if not target or target == SESSIONS:
             raise BadUse("--timeline needs a session", advice="Write: toolguard audit SESSION --timeline.")
         run(_timeline(store, target, json=json))

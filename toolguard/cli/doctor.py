@@ -1,4 +1,4 @@
-"""``toolguard doctor``: is this environment fit for toolguard, and what can its adapters do?"""
+"""``toolguard doctor``: whether this environment is fit for toolguard, and what its adapters can do."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def _store(place: str) -> list[Finding]:
 
 async def _health(store: Store) -> list[Finding]:
     count = records = orphans = 0
-    async with asking(store):
+    async with asking(store):  # it answers at once: nobody else is asking
         after = ""
         while page := store.sessions(after=after):
             for row in page:

@@ -20,7 +20,6 @@ from toolguard.stores.locate import store_from
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from toolguard.audit.source import Ask
     from toolguard.stores.base import Store
 
 
@@ -66,12 +65,12 @@ def writing(place: str, key: bytes | None = None) -> Store:
 
 
 @asynccontextmanager
-async def asking(store: Store) -> AsyncGenerator[Ask]:
-    """Open a store for questions, and close it."""
+async def asking(store: Store) -> AsyncGenerator[Journal]:
+    """Open a store for questions (``journal.ask``), and close it."""
     journal = Journal(store, f"cli-{os.getpid()}")
     await journal.open()
     try:
-        yield journal.ask
+        yield journal
     finally:
         await journal.close()
 
@@ -79,8 +78,8 @@ async def asking(store: Store) -> AsyncGenerator[Ask]:
 @asynccontextmanager
 async def trail_of(place: str) -> AsyncGenerator[Trail]:
     """The trail of a store, opened for reading alone."""
-    async with asking(reading(place)) as ask:
-        yield Trail(ask)
+    async with asking(reading(place)) as journal:
+        yield Trail(journal.ask)
 
 
 def guard_of(app: str, place: str) -> Guard:

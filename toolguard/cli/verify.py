@@ -1,4 +1,4 @@
-"""``toolguard verify``: is the journal the one that was written?"""
+"""``toolguard verify``: whether the journal is the one that was written."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ async def _verify(
     good = bad = records = 0
     with ExitStack() as stack:
         file = stack.enter_context(AnchorFile(write, store.name)) if write else None
-        async with asking(store) as ask:
-            verifier = Verifier(ask, key=key, anchors=anchors)
+        async with asking(store) as journal:
+            verifier = Verifier(journal.ask, key=key, anchors=anchors)
             found = _one(verifier, session) if session else verifier.store()
             async for checked in found:
                 good, bad = good + checked.ok, bad + (not checked.ok)

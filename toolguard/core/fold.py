@@ -147,7 +147,7 @@ def _stopped(_s: State, run: Run, rec: r.Stopped, _at: int) -> None:
 
 
 def _lost(_s: State, run: Run, rec: r.Lost, _at: int) -> None:
-    run.code, run.message = "lost", rec.why
+    run.code, run.message, run.given_up = "lost", rec.why, rec.attempt
     run.doubted = run.doubted or run.phase is Phase.IN_DOUBT
 
 
@@ -166,6 +166,7 @@ def _replanned(s: State, rec: r.Replanned, at: int) -> None:
         planned_at=at,
         phase=Phase.PLANNED,
         attempt=0,
+        given_up=0,
         key="",
         calls=list(old.calls),
         code="",

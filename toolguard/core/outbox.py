@@ -55,9 +55,13 @@ def _of_run(state: State, slot: Slot, run: Run) -> Answer:
         return Answer(ended, text, reply and not slot.detached, interim=False)
     if run.phase is Phase.IN_DOUBT:
         return Answer("in_doubt", envelope("in_doubt", ref=ref, tool=slot.tool, first=first), reply, interim=True)
-    form: Form = "refused" if run.refused else "error"
+    form: Form = "unavailable" if run.code in _UNAVAILABLE else "refused" if run.refused else "error"
     text = envelope(form, ref=ref, tool=slot.tool, why=run.message or run.code, more={"code": run.code})
     return Answer(form, text, reply, interim=False)
+
+
+_UNAVAILABLE = frozenset({"commit_not_recorded", "store_unavailable"})
+"""Codes of runs that the store kept from beginning."""
 
 
 def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:

@@ -84,6 +84,7 @@ class Run:
     writes_seen: int
     phase: Phase = Phase.PLANNED
     attempt: int = 0
+    given_up: int = 0
     key: str = ""
     limit: float = 0.0
     calls: list[int] = field(default_factory=list[int])

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERIM", "State"]
 
+_OF_A_BODY = frozenset({RunEvent.BEGAN, RunEvent.CHECKPOINTED, RunEvent.COMMIT_BEGAN})
+"""What only the current attempt of a run may do (L5)."""
+
 
 @dataclass(slots=True)
 class State:
@@ -99,7 +102,8 @@ class State:
         if run is None:
             return Ruling.EXCLUDED, Phase.PLANNED
         event = EVENTS[type(record)]
-        if record.attempt < run.attempt and event is not RunEvent.RETURNED:
+        stale = record.attempt < run.attempt and event is not RunEvent.RETURNED
+        if stale or (record.attempt <= run.given_up and event in _OF_A_BODY):
             return Ruling.EXCLUDED, run.phase
         return rule(run.phase, event, run.effect)
 

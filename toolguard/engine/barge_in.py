@@ -192,8 +192,10 @@ class BargeIns:
         )
         if verdict.kind not in {"noise", "backchannel"}:
             self._delivery.caller_went_on(state.heard)
-        self._settle(interrupt, turn.closes, turn.ended)
+        decided = self._settle(interrupt, turn.closes, turn.ended)
+        self._delivery.about = frozenset(one.run for one in decided if one.concerned)
         self.on_turn(verdict.kind, turn.onset)
+        self._delivery.about = frozenset()
 
     def _concerned(self, verdict: Verdict, turn: _Turn) -> frozenset[str]:
         """A correction that names no call and finds no uncommitted write is about the newest write (G4)."""
@@ -211,7 +213,7 @@ class BargeIns:
         run = state.runs.get(slot.run) if slot is not None else None
         return state.run_ref(run) if run is not None else ref
 
-    def _settle(self, interrupt: BargeIn, closes: Iterable[str], spoken: int = 0) -> None:
+    def _settle(self, interrupt: BargeIn, closes: Iterable[str], spoken: int = 0) -> list[r.Decided]:
         held_on = interrupt.kind == "hold_on"
         decided = self._decisions.make(
             interrupt, self._decisions.in_motion(spoken), onset=interrupt.onset if held_on else ""
@@ -224,6 +226,7 @@ class BargeIns:
         for name in closes:
             self._close(name)
         self._delivery.pump()
+        return decided
 
     def _close(self, onset: str) -> None:
         open_ = self._open.pop(onset, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,12 +14,17 @@ from toolguard.errors import ClaimLost, StoreError
 from toolguard.stores.base import Swap
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from toolguard.core.slots import Run
+    from toolguard.engine.journal import Entry
     from toolguard.engine.ledger import Ledger
     from toolguard.stores.base import Store
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(ClaimRow).decode
+AGAIN = 0.1
+"""Seconds before a claim that could not be written is tried again; doubled each time."""
 POLL = 0.05
 """Seconds between looks at a claim that another process holds."""
 
@@ -73,21 +78,51 @@ class Claims:
         """Write down how an occurrence ended; failure here costs a later look, never the outcome."""
         if not run.effect.writes or not run.intent:
             return
-        task = asyncio.create_task(self._settle(run), name="toolguard:claim")
+        self._in_background(self._settle(run, self._put(run)))
+
+    def repair(self) -> None:
+        """After a takeover: claims of this session that a dead process left behind say how their runs stand now."""
+        state = self._ledger.state
+        newest = [state.runs[number] for number in state.newest.values()]
+        wide = [run for run in newest if run.effect.writes and run.scope != "session" and not run.parent]
+        if wide:
+            self._in_background(self._repair(wide))
+
+    async def _repair(self, runs: list[Run]) -> None:
+        for run in runs:
+            await self._settle(run, None)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="toolguard:claim")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _settle(self, run: Run) -> None:
-        row = self.row(run, self.state_of(run))
-        entry = self._ledger.claim(self.swap(run.intent, row))
-        try:
-            await self._ledger.journal.fate(entry)
-        except ClaimLost:
-            seen = await self.look(run.intent)
-            if seen is not None and seen.session == row.session and seen.run <= row.run:
-                self._ledger.claim(self.swap(run.intent, row))
-        except StoreError:
-            self._versions.pop(run.intent, None)
+    def _put(self, run: Run) -> Entry:
+        return self._ledger.claim(self.swap(run.intent, self.row(run, self.state_of(run))))
+
+    async def _settle(self, run: Run, entry: Entry | None) -> None:
+        """Write until it is written, or until somebody newer holds the intent."""
+        session, pause = self._ledger.state.session, AGAIN
+        while True:
+            try:
+                if entry is None:
+                    seen = await self.look(run.intent)
+                    if seen is None or (seen.session, seen.run) != (session, run.number) or self._says(seen, run):
+                        return
+                    entry = self._put(run)
+                await self._ledger.journal.fate(entry)
+            except ClaimLost:
+                entry = None
+            except StoreError:
+                entry, pause = None, min(pause * 2, 10.0)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    def _says(self, row: ClaimRow, run: Run) -> bool:
+        """Whether the store's row says already how the run stands, and who is at it."""
+        now = self.state_of(run)
+        return row.state == now and (now != "running" or row.process == self._ledger.journal.process)
 
     @staticmethod
     def state_of(run: Run) -> str:
@@ -104,12 +139,14 @@ class Claims:
         """Wait until another process's occurrence is settled; None if its process died first."""
         journal = self._ledger.journal
         while True:
-            row = await self.look(intent)
-            if row is None or row.state != "running":
-                return row
-            holder = row.process
-            if not await journal.ask(partial(_alive, holder)):
-                return None
+            try:
+                row = await self.look(intent)
+                if row is None or row.state != "running":
+                    return row
+                if not await journal.ask(partial(_alive, row.process)):
+                    return None
+            except StoreError:
+                await asyncio.sleep(AGAIN)
             await asyncio.sleep(POLL)
 
 

@@ -28,6 +28,9 @@ class Delivery:
         execution: Its runs.
         port: The framework's door; None for a session that is only used directly.
         limits: The session's limits.
+
+    Attributes:
+        about: Runs that the turn of the caller which has just settled takes back.
     """
 
     def __init__(self, ledger: Ledger, execution: Execution, port: Port | None, limits: Limits) -> None:
@@ -49,6 +52,8 @@ class Delivery:
         self._patient = True
         self._pumping = False
         self._again: asyncio.TimerHandle | None = None
+        self.about: frozenset[int] = frozenset()
+        self._after: frozenset[int] = frozenset()
 
     def opened(self, slot: Slot, spec: Spec | None) -> None:
         """A slot is open: its patience and its filler begin to run (O7)."""
@@ -121,6 +126,9 @@ class Delivery:
     def pump(self) -> None:
         """Send what may leave, then ask for speech if it is wanted and the line is free."""
         if self.port is None or self._pumping or self.floor.away or self._ledger.fenced:
+            return
+        if self._after and not self._awaited():
+            self._go_on()
             return
         self._pumping = True
         try:
@@ -199,10 +207,24 @@ class Delivery:
         port.ask_reply()
 
     def want_reply(self) -> None:
-        """The caller's turn wants an answer: every open call gets its placeholder first (O2)."""
+        """The caller's turn wants an answer: every open call gets its placeholder first (O2).
+
+        A turn that takes back what can no longer be stopped is answered when that has ended, whatever the end is, or
+        when the patience of its call is used up (G8).
+        """
         self._want()
-        self._eager = True
         self._patient = False
+        self._after = self.about
+        if not self._awaited():
+            self._go_on()
+
+    def _awaited(self) -> bool:
+        """Whether a call that the reply is about has no answer yet."""
+        return bool(self._after) and any(slot.run in self._after for slot in unanswered(self._ledger.state))
+
+    def _go_on(self) -> None:
+        self._after = frozenset()
+        self._eager = True
         self.close_open_calls()
 
     def reply_refused(self) -> None:
@@ -217,6 +239,7 @@ class Delivery:
         """A response began; it sees everything that was sent before."""
         floor = self.floor
         floor.active, floor.asked = generation, False
+        self._after = frozenset()
         self._cover()
         self.began[generation] = self._ledger.clock.wall()
         self._shows[generation] = frozenset(self._sent_since)

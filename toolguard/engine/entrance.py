@@ -118,6 +118,7 @@ class Entrance:
         self.sessions[id] = session
         if row.seq:
             Recovery(wiring.execution, known.get, self._limits.resume_window).resume(last)
+            wiring.claims.repair()
         return session
 
     async def _row(self, id: str, tenant: str) -> SessionRow:  # noqa: A002

@@ -94,12 +94,12 @@ class Execution:
                 self.outcomes.fail(live, 1, "not_run", f"{unmet} did not succeed", refused=True)
                 return
             if live.planned is not None and live.run.effect.writes and live.spec.commits == "inside":
-                await self.ledger.journal.fate(live.planned)
+                await self.ledger.journal.fate(live.planned, within=self.limits.commit)
             await self._attempts.all(live)
         except (ClaimLost, Fenced) as error:
             self.on_refused(live, error)
-        except StoreError as error:
-            self.outcomes.fail(live, max(live.run.attempt, 1), "store_unavailable", str(error))
+        except (StoreError, TimeoutError) as error:
+            self.outcomes.fail(live, max(live.run.attempt, 1), "store_unavailable", str(error), refused=True)
         except asyncio.CancelledError:
             self.outcomes.cut(live)
         except Exception as error:  # noqa: BLE001 - the engine's own fault must still end in one answer

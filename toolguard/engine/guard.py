@@ -88,6 +88,7 @@ class Guard:
         self.process = f"{os.getpid()}-{secrets.token_hex(6)}"
         self.journal = Journal(self._store, self.process)
         self.journal.refused = self._taken_over
+        self.journal.delayed = self._delayed
         self.feed = Feed(self.journal)
         self.switches = Switches(self.journal)
         self._entrance = Entrance(
@@ -160,6 +161,11 @@ class Guard:
             await asyncio.sleep(_REFRESH)
             await self.switches.read()
             await catch_up_all(self.sessions)
+
+    def _delayed(self, sessions: set[str], error: StoreError) -> None:
+        """Records have to wait for a failing store: the trail will say so (W4)."""
+        for session in sessions & self.sessions.keys():
+            self.sessions[session].wiring.execution.notice("recording_delayed", str(error))
 
     def _taken_over(self, entry: Entry) -> None:
         """A record was refused because another process owns the session: this one says no more for it (T1)."""

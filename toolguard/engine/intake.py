@@ -105,15 +105,16 @@ class Intake:
         self, arrival: Arrival, tool: Tool[Any, Any], arguments: Arguments, intent: str, again: Live | None = None
     ) -> None:
         """Judge a call by what the store knows of its intent; ``again`` is the run whose claim was refused."""
-        claim: ClaimRow | StoreError | None
+        claim: ClaimRow | Exception | None
         try:
-            claim = await self._claims.look(intent)
-        except StoreError as error:
+            async with asyncio.timeout(self._execution.limits.commit):
+                claim = await self._claims.look(intent)
+        except (StoreError, TimeoutError) as error:
             claim = error
         if again is not None:
             self._ledger.state.retract(arrival.number)
             self._execution.live.pop(again.run.number, None)
-        if isinstance(claim, StoreError):
+        if isinstance(claim, Exception):
             self._answers.at_once(arrival, tool, arguments, "unavailable", why=str(claim), intent=intent)
         else:
             self._admit(arrival, tool, arguments, intent, claim, parent=again.parent if again is not None else None)

@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from loguru import logger
 
 from toolguard.engine.batch import grouped
 from toolguard.errors import Fenced, StoreError, StoreUnavailable
@@ -28,6 +31,8 @@ MAX_BATCH = 256
 """Records a commit takes at most, so that a flood cannot hold the interpreter lock for long."""
 MAX_WAITING = 20_000
 """Appends that may wait for the writer; beyond it the store counts as unavailable."""
+AGAIN = 0.25
+"""Seconds between two tries to write what a failing store has left waiting."""
 
 
 class Entry:
@@ -72,6 +77,10 @@ class Journal:
         """Called on the loop with every batch that landed, when set (the feed sets it while somebody listens)."""
         self.refused: Callable[[Entry], None] | None = None
         """Called on the loop for an append that was refused because somebody else owns its session by now."""
+        self.delayed: Callable[[set[str], StoreError], None] | None = None
+        """Called on the loop with sessions whose records have to wait, because the store fails."""
+        self._late: list[Entry] = []
+        self._delayed: set[str] = set()
         self._queue: SimpleQueue[_Work] = SimpleQueue()
         self._held: list[Entry] = []
         self._thread: threading.Thread | None = None
@@ -104,9 +113,15 @@ class Journal:
         if not self._opened:
             return
         try:
-            await self.ask(lambda store: store.close())
+            await self.ask(self._last)
         finally:
             self._stop()
+
+    def _last(self, store: Store) -> None:
+        self._report(self._commit([]))
+        if self._late:
+            logger.error("toolguard: {} records could not be written before the store was closed", len(self._late))
+        store.close()
 
     def _stop(self) -> None:
         self._opened = False
@@ -167,6 +182,8 @@ class Journal:
             return entry.receipt
         if not entry.awaited:
             await self.ask(lambda _store: None)
+            if not entry.settled:
+                raise StoreUnavailable("the record waits until the store is back", ref=entry.append.session)
             return await self.fate(entry)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Receipt] = loop.create_future()  # one each: giving up waiting is nobody else's affair
@@ -211,7 +228,7 @@ class Journal:
             if held is _NOTHING:
                 if idle is not None and queue.empty():
                     idle()
-                held = queue.get()
+                held = self._next()
             batch: list[Entry] = []
             while isinstance(held, Entry):
                 batch.append(held)
@@ -227,14 +244,56 @@ class Journal:
                 held()
             held = _NOTHING
 
+    def _next(self) -> _Work:
+        """The next piece of work; what waits for a failing store is tried again meanwhile."""
+        while self._late:
+            try:
+                return self._queue.get(timeout=AGAIN)
+            except Empty:
+                self._report(self._commit([]))
+        return self._queue.get()
+
     def _commit(self, batch: list[Entry]) -> list[Entry]:
+        """Write a batch, behind what an earlier failure has left waiting.
+
+        Returns:
+            The entries whose fate is known now.
+        """
+        late, self._late = self._late, []
+        for start in range(0, len(late), MAX_BATCH):
+            error = self._land(late[start : start + MAX_BATCH])
+            if error is not None:
+                self._late = late[start:]
+                return [*late[:start], *self._put_off(batch, error)]
+        self._delayed.clear()
+        error = self._land(batch)
+        return [*late, *(batch if error is None else self._put_off(batch, error))]
+
+    def _put_off(self, batch: list[Entry], error: StoreError) -> list[Entry]:
+        """The store failed: who waits for a record is told, what nobody waits for is written when the store is back."""
+        told: list[Entry] = []
+        for entry in batch:
+            if entry.error is None and not entry.awaited and len(self._late) < MAX_WAITING:
+                self._late.append(entry)
+                continue
+            entry.error = entry.error or error
+            told.append(entry)
+        sessions = {entry.append.session for entry in self._late} - self._delayed
+        self._delayed |= sessions
+        if sessions and self.delayed is not None and self._loop is not None:
+            with suppress(RuntimeError):  # the loop closed in between; nobody is left to tell
+                self._loop.call_soon_threadsafe(self.delayed, sessions, error)
+        return told
+
+    def _land(self, batch: list[Entry]) -> StoreError | None:
+        """Write a batch in one transaction; the error if all of it failed."""
         groups = grouped(batch)
         try:
             answers = self.store.commit([append for append, _ in groups]) if groups else []
         except StoreError as error:
-            answers = [error] * len(groups)
+            return error
         except Exception as error:  # noqa: BLE001 - the writer must outlive whatever a store does
-            answers = [StoreUnavailable(f"the store failed: {type(error).__name__}: {error}")] * len(groups)
+            return StoreUnavailable(f"the store failed: {type(error).__name__}: {error}")
         for (_, entries), answer in zip(groups, answers, strict=True):
             for entry in entries:
                 if isinstance(answer, StoreError):
@@ -242,7 +301,7 @@ class Journal:
                 else:
                     entry.receipt = answer
                     answer = Receipt(answer.seq + len(entry.append.drafts), answer.epoch)  # noqa: PLW2901
-        return batch
+        return None
 
     def _report(self, batch: list[Entry]) -> None:
         if self.landed is None and not any(e.awaited or e.error is not None for e in batch):

@@ -57,6 +57,7 @@ class Reports:
         self._over[generation] = status
         self._close_batch(generation)
         self._w.delivery.generation_ended(generation, cut=status in {"cancelled", "failed"})
+        self._w.farewell.ended()
 
     def _close_batch(self, generation: str) -> None:
         """A response that has ended issues no more calls, also where its last call is read behind its end (L2, O9)."""

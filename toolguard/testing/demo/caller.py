@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from toolguard.testing.demo.heard import agent_speech, caller_speech
@@ -12,15 +13,20 @@ if TYPE_CHECKING:
 
     from toolguard.testing.realtime import Line
 
-OPEN = "Hello, this is Ana Lund. What is free on Monday?"
-BOOK = "Then Monday at ten, and please take the deposit."
-CHANGE = "No, make it Tuesday."
-AGAIN = "Hello? I said Tuesday."
-LISTENS = "Mm-hm."
-ASKS = "Did that go through?"
-THANKS = "Great, thank you."
-NO_TEXT = "No text message, please."
-BYE = "Goodbye."
+
+class Says(StrEnum):
+    """The caller's words."""
+
+    OPEN = "Hello, this is Ana Lund. What is free on Monday?"
+    BOOK = "Then Monday at ten, and please take the deposit."
+    CHANGE = "No, make it Tuesday."
+    AGAIN = "Hello? I said Tuesday."
+    LISTENS = "Mm-hm."
+    ASKS = "Did that go through?"
+    THANKS = "Great, thank you."
+    NO_TEXT = "No text message, please."
+    BYE = "Goodbye."
+
 
 PATIENCE = 5.0
 """Seconds of silence after which the caller goes on."""
@@ -44,26 +50,26 @@ class Caller:
 
     async def call(self) -> None:
         """Play the whole call."""
-        await self.say(OPEN, 2.4)
+        await self.say(Says.OPEN, 2.4)
         await self.hears("on Monday")
-        await self.say(BOOK, 2.2)
+        await self.say(Says.BOOK, 2.2)
         if await self.sees_call("charge_deposit", "Monday"):
             await asyncio.sleep(0.4)
-        await self.say(CHANGE, 1.2)
+        await self.say(Says.CHANGE, 1.2)
         if not await self.sees_call("charge_deposit", "Tuesday"):
-            await self.say(AGAIN, 1.2)
+            await self.say(Says.AGAIN, 1.2)
             await self.sees_call("charge_deposit", "Tuesday")
         await asyncio.sleep(0.4)
-        await self.say(LISTENS, 0.4)
+        await self.say(Says.LISTENS, 0.4)
         await asyncio.sleep(0.7)
-        await self.say(ASKS, 0.9)
+        await self.say(Says.ASKS, 0.9)
         await self.hears("Tuesday is paid")
-        await self.say(THANKS, 1.0)
+        await self.say(Says.THANKS, 1.0)
         await self.sees(lambda: any(item.get("name") == "text_patient" for item in self._line.conversation))
         await asyncio.sleep(0.3)
-        await self.say(NO_TEXT, 1.1)
+        await self.say(Says.NO_TEXT, 1.1)
         await self.hears("no text message")
-        await self.say(BYE, 0.6)
+        await self.say(Says.BYE, 0.6)
         await self.hears("Goodbye")
         await asyncio.sleep(1.0)
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from toolguard.testing.demo import caller as said
+from toolguard.testing.demo.caller import Says
 from toolguard.testing.realtime import Call, Reply
 
 if TYPE_CHECKING:
@@ -49,20 +49,20 @@ class Model:
     def _answer(self, words: str, line: Line) -> Reply | Awaitable[Reply]:
         items = line.conversation
         match words:
-            case said.OPEN:
+            case Says.OPEN:
                 calls = self._call("find_slots", day="Monday"), self._call("find_patient", name="Ana Lund")
                 return _speech("Let me look.", *calls)
-            case said.BOOK:
+            case Says.BOOK:
                 return _speech("One moment.", self._charge("Monday"))
-            case said.CHANGE | said.AGAIN:
+            case Says.CHANGE | Says.AGAIN:
                 return _speech("Tuesday, then.", self._charge("Tuesday"))
-            case said.ASKS:
+            case Says.ASKS:
                 return self._looks(items)
-            case said.THANKS:
+            case Says.THANKS:
                 return self._breaks_off(line)
-            case said.NO_TEXT:
+            case Says.NO_TEXT:
                 return _speech("All right, no text message.")
-            case said.BYE:
+            case Says.BYE:
                 return _speech("Goodbye, Ana.")
             case _:
                 return _speech(_news(items) or "One moment, please.")

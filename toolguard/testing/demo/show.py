@@ -66,4 +66,6 @@ async def watch(line: Line, console: Console) -> None:
                 shown.add(key)
                 at = speech.begin - line.opened_at
                 rest = "" if speech.heard == speech.words else " ..."
-                console.print(f"{at:7.1f}  {speech.who:7} {escape(speech.heard)}{rest}", highlight=False, soft_wrap=True)
+                console.print(
+                    f"{at:7.1f}  {speech.who:7} {escape(speech.heard)}{rest}", highlight=False, soft_wrap=True
+                )

@@ -25,7 +25,8 @@ One module for each scenario (``s01.py`` ...), found by itself, holds what belon
 - A **saboteur** is one change of the engine or the adapter after which that very check fails: ``old`` has to occur
   exactly once in the file. A check may have one for each adapter family: ``saboteur={"openai_realtime": ...}``. To
   fail means :func:`must`; a play that falls over does not count.
-- A **driver** (:class:`Driver`) plays scripts over one adapter.
+- A **driver** (:class:`Driver`) plays scripts over one adapter; a step that the Realtime drivers cannot play yet is
+  added to ``VERBS`` in ``realtime_stage.py``, a new adapter to ``drivers.py``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -47,10 +49,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from toolguard.core.policy import Policy
+    from toolguard.engine.guard import Guard
     from toolguard.testing.scenarios.played import Played
 
 Judge = Callable[[Any], None]
 Vary = Callable[["Script"], "Script"]
+Beside = Callable[["Guard", dict[str, Any]], AbstractContextManager[None]]
 J = TypeVar("J", bound=Judge)
 V = TypeVar("V", bound=Vary)
 
@@ -95,6 +99,8 @@ class Script:
         session: More settings of the provider's session.
         prepare: Called with the other side's end of the connection before anything happens: to delay, repeat or lose
             frames.
+        beside: Entered with the guard and the notes of the application (``Played.app``) for as long as its session
+            lasts: to listen to events or to the log.
     """
 
     scenario: Scenario
@@ -107,6 +113,7 @@ class Script:
     guard: Mapping[str, Any] = field(default_factory=dict[str, Any])
     session: Mapping[str, Any] = field(default_factory=dict[str, Any])
     prepare: tuple[Callable[[Any], None], ...] = ()
+    beside: tuple[Beside, ...] = ()
 
     @property
     def name(self) -> str:

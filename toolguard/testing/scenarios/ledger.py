@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
         args: Its arguments.
         key: The idempotency key that an effect was given; empty for a naive one.
         body: Which execution it belongs to: the how-manieth of the play.
+        thread: The thread that wrote it.
     """
 
     at: float
@@ -32,6 +34,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     args: dict[str, Any]
     key: str = ""
     body: int = 0
+    thread: int = 0
 
 
 class SideEffects:
@@ -48,7 +51,8 @@ class SideEffects:
 
     def write(self, what: What, tool: str, args: dict[str, Any], *, key: str = "", body: int = 0) -> None:
         """Write one line and wait until it is on the disk."""
-        act = Act(at=round(self._now(), 3), what=what, tool=tool, args=args, key=key, body=body)
+        thread = threading.get_ident()
+        act = Act(at=round(self._now(), 3), what=what, tool=tool, args=args, key=key, body=body, thread=thread)
         line = msgspec.json.encode(act) + b"\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

@@ -53,8 +53,8 @@ def collect(
     faults: Sequence[str],
     app: Mapping[str, Any],
 ) -> Played:
-    """Everything but the journal, which is read when the store is closed."""
-    line, base = stage.line, stage.base
+    """Everything but the journal, which is read when the store is closed; of the items only the last connection's."""
+    lines, base = server.lines, stage.base
 
     def ms(at: float) -> float:
         return round((at - base) * 1000, 3)
@@ -63,21 +63,29 @@ def collect(
         script=script,
         adapter=adapter,
         guarded=guarded,
-        requests=sorted([*stage.requests, *_refused(line, base)], key=lambda one: one.at),
-        responses=[_responded(one.id, line, stage, base) for one in line.responses],
-        outputs=[Sent(ms(one.at), one.text, str(one.item.get("id")), one.call_id) for one in line.accepted_outputs],
-        notes=_notes(line, base),
-        items=items_of(line.conversation),
-        problems=line.conversation_problems(),
+        requests=sorted([*stage.requests, *(no for line in lines for no in _refused(line, base))], key=_time),
+        responses=[_responded(one.id, line, stage, base) for line in lines for one in line.responses],
+        outputs=[
+            Sent(ms(one.at), one.text, str(one.item.get("id")), one.call_id)
+            for line in lines
+            for one in line.accepted_outputs
+        ],
+        notes=[note for line in lines for note in _notes(line, base)],
+        items=items_of(stage.line.conversation),
+        problems=[problem for line in lines for problem in line.conversation_problems()],
         violations=[one.problem for one in server.violations],
-        errors=[(str(one.get("code")), str(one.get("message"))) for one in line.errors],
-        frames=[Frame(ms(one.at), one.type, one.event) for one in line.received],
-        heard=[Frame(ms(one.at), one.type, one.event) for one in line.sent],
+        errors=[(str(one.get("code")), str(one.get("message"))) for line in lines for one in line.errors],
+        frames=[Frame(ms(one.at), one.type, one.event) for line in lines for one in line.received],
+        heard=[Frame(ms(one.at), one.type, one.event) for line in lines for one in line.sent],
         acts=acts_in(ledger),
         faults=tuple(faults),
         lag=stage.lag,
         app=app,
     )
+
+
+def _time(request: Request) -> float:
+    return request.at
 
 
 def _refused(line: Line, base: float) -> list[Request]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolguard.testing.realtime import Call, Line, Reply
 from toolguard.testing.scenarios.played import Request
 from toolguard.testing.scenarios.realtime_evidence import items_of
+from toolguard.testing.scenarios.realtime_network import arguments_of, lose_answers, loses_answer, restarts, sends
+from toolguard.testing.scenarios.realtime_troubles import dies, is_cancelled, is_slow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from toolguard.testing.realtime import Generation, ReplyRequest
     from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.kit import Script
+    from toolguard.testing.scenarios.slow_store import SlowStore
 
 _MARKERS = frozenset({"tool", "guard"})
 _MODEL = frozenset({"model.says", "model.calls", "model.opens_call", "model.adds_arguments", "model.stops"})
@@ -59,18 +61,27 @@ class RealtimeStage:
         self.line = line
         self.connection = connection
         self.base = base
+        self._loop = asyncio.get_running_loop()
         self.requests: list[Request] = []
         self.names: dict[str, str] = {}
         self.left = asyncio.Event()
         self.lag = 0.0
+        self.store: SlowStore | None = None
         self._named = _named(script.steps)
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: dict[str, Generation] = {}
+        self.restart: Callable[[], Awaitable[None]] = _nobody
+        lose_answers(line, script.steps)
+        line.on_response_create(self._model)
+
+    def move(self, line: Line, connection: Any) -> None:
+        """Go on with another line."""
+        self.line, self.connection = line, connection
         line.on_response_create(self._model)
 
     def now(self) -> float:
         """Milliseconds on the timeline's clock."""
-        return (asyncio.get_running_loop().time() - self.base) * 1000
+        return (self._loop.time() - self.base) * 1000
 
     async def until(self, at: float) -> None:
         """Wait for a time of the timeline, in milliseconds."""
@@ -162,9 +173,7 @@ class RealtimeStage:
             case "says":
                 made.say(step.text, step.ms)
             case "calls":
-                made.call(
-                    Call(step.call, step.tool, step.args if isinstance(step.args, str) else json.dumps(step.args))
-                )
+                made.call(Call(step.call, step.tool, arguments_of(step)))
             case "opens_call":
                 made.open_call(step.call, step.tool)
             case "adds_arguments":
@@ -245,9 +254,19 @@ VERBS: dict[str, Callable[[RealtimeStage, Step], Awaitable[None] | None]] = {
     "provider.begins_response": RealtimeStage.begins_response,
     "provider.ends_response": RealtimeStage.ends_response,
     "loop.ticks": RealtimeStage.ticks,
+    "store.is_slow": is_slow,
+    "store.dies": dies,
+    "app.is_cancelled": is_cancelled,
+    "platform.sends": sends,
+    "network.loses_answer": loses_answer,
+    "process.restarts": restarts,
 }
 """The steps that this stage plays, besides the model's own; more may be added here."""
 RealtimeStage.verbs = frozenset(VERBS) | _MODEL | {"model.is_asked"}
+
+
+async def _nobody() -> None:
+    raise NotImplementedError("nobody restarts the application of this play")
 
 
 def _named(steps: tuple[Step, ...]) -> list[_Named]:

@@ -36,7 +36,7 @@ def show(out: Console, results: Sequence[Result], naive: Sequence[Result]) -> No
     table.add_column("")
     table.add_column("scenario", ratio=1)
     for adapter in adapters:
-        table.add_column(adapter)
+        table.add_column(adapter if any(one.guarded for one in results) else f"{adapter}, naive")
     table.add_column("naive application fails at")
     for story in collection().scenario:
         of_story = {one.adapter: one for one in results if one.scenario.id == story.id}

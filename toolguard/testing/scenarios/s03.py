@@ -77,7 +77,10 @@ def _booking(script: Script) -> Script:
 
 def _end(played: Played) -> tuple[object, ...]:
     """How the call ended, for everybody who can see it."""
-    phase = played.phase("c1") if played.guarded else "done"
+    phase = "done"
+    if played.guarded:
+        known = any(record.call_id == "c1" for _, record in played.records(r.Called))
+        phase = played.phase("c1") if known else "never called"
     told = [one.text for one in played.answers("c1")]
     seen = [one for one in played.replies_after(0) if any(i.kind == "output" and i.call == "c1" for i in one.items)]
     return phase, tuple(told), len(seen), tuple(played.problems)

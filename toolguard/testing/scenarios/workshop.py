@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import toolguard
-from toolguard.testing.virtual import VirtualLoop
+from toolguard.core.decision import Decision
+from toolguard.core.interrupt import BargeIn
+from toolguard.testing.scenarios.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
+    from toolguard.core.call import ToolCall
+    from toolguard.core.interrupt import Interrupt
     from toolguard.testing.scenarios.data import Step, ToolPlan
     from toolguard.testing.scenarios.kit import Script
     from toolguard.testing.scenarios.ledger import SideEffects
@@ -41,6 +45,8 @@ class Workshop:
         self._effects = effects
         self._bodies = 0
         self._ran: dict[str, int] = {}
+        self.threads = Threads()
+        self.conversation: Any = None
 
     # -- guarded ------------------------------------------------------------------------------------------------
 
@@ -60,10 +66,12 @@ class Workshop:
         options: dict[str, Any] = dict(plan.options)
         if plan.effect == "read":
             return toolguard.read(**options)(body)
-        if plan.commits_at is not None:
+        if plan.commits_at is not None or plan.effect == "handoff":
             options["commits"] = "inside"
         if plan.terminal:
             options["terminal"] = True
+        if plan.shield:
+            options.setdefault("policy", _shield)
         declare: Any = toolguard.idempotent_write if plan.effect == "idempotent_write" else toolguard.mutation
         made: Tool[..., Any] = declare(identity=plan.identity, **options)(body)
         if plan.probe:
@@ -72,7 +80,8 @@ class Workshop:
 
     def _body(self, plan: ToolPlan) -> Callable[..., Any]:
         async def body(**args: Any) -> Any:
-            return await self._work(plan, args, toolguard.committing if plan.commits_at is not None else _at_start)
+            inside = plan.commits_at is not None or plan.effect == "handoff"
+            return await self._work(plan, args, toolguard.committing if inside else _at_start, toolguard.checkpoint)
 
         return _shaped(body, plan)
 
@@ -80,7 +89,8 @@ class Workshop:
         loop = asyncio.get_running_loop()
 
         def body(**args: Any) -> Any:
-            return self._work_blocking(plan, args, loop, toolguard.committing if plan.commits_at else _blocking)
+            commit: Any = toolguard.committing if plan.commits_at is not None else _blocking
+            return self._work_blocking(plan, args, loop, commit, toolguard.checkpoint)
 
         return _shaped(body, plan)
 
@@ -127,14 +137,22 @@ class Workshop:
 
     # -- what bodies do -----------------------------------------------------------------------------------------
 
-    async def _work(self, plan: ToolPlan, args: dict[str, Any], commit: Callable[[], Any]) -> Any:
+    async def _work(
+        self, plan: ToolPlan, args: dict[str, Any], commit: Callable[[], Any], report: Callable[..., Any] | None = None
+    ) -> Any:
         returns, seconds = self._next(plan, args)
         number = self._begin(plan, args)
         before = min((plan.commits_at or 0.0) / 1000, seconds)
         try:
             if plan.effect == "read":
-                await asyncio.sleep(seconds)
+                await self._take(seconds, returns, report)
                 return self._end(plan, args, number, returns)
+            if plan.effect == "handoff":
+                await asyncio.sleep(seconds)
+                async with commit() as key:
+                    await self.conversation.hand_off(to=args["agent"])
+                    self._effects.write("effect", plan.name, args, key=key, body=number)
+                    return self._end(plan, args, number, returns)
             await asyncio.sleep(before)
             async with commit() as key:
                 self._effects.write("effect", plan.name, args, key=key, body=number)
@@ -145,19 +163,48 @@ class Workshop:
             raise
 
     def _work_blocking(
-        self, plan: ToolPlan, args: dict[str, Any], loop: asyncio.AbstractEventLoop, commit: Callable[[], Any]
+        self,
+        plan: ToolPlan,
+        args: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        commit: Callable[[], Any],
+        report: Callable[..., Any] | None = None,
     ) -> Any:
-        returns, seconds = self._next(plan, args)
-        number = self._begin(plan, args)
-        if plan.effect == "read":
-            block(loop, seconds)
-            return self._end(plan, args, number, returns)
-        before = min((plan.commits_at or 0.0) / 1000, seconds)
-        block(loop, before)
-        with commit() as key:
+        threads = self.threads
+        with threads.working(), ExitStack() as stack:
+            returns, seconds = self._next(plan, args)
+            number = self._begin(plan, args)
+            if plan.effect == "read":
+                self._take_blocking(loop, seconds, returns, report)
+                return self._end(plan, args, number, returns)
+            before = min((plan.commits_at or 0.0) / 1000, seconds)
+            threads.wait(loop, before)
+            with threads.idle():
+                key = stack.enter_context(commit())
             self._effects.write("effect", plan.name, args, key=key, body=number)
-            block(loop, seconds - before)
+            threads.wait(loop, seconds - before)
             return self._end(plan, args, number, returns)
+
+    def _take_blocking(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, returns: Step | None, report: Callable[..., Any] | None
+    ) -> None:
+        ends = loop.time() + seconds
+        for step in self._script.steps:
+            if step.verb == "tool.reports" and returns is not None and step.call == returns.call and report is not None:
+                self.threads.wait(loop, ends - (returns.at - step.at) / 1000 - loop.time())
+                with self.threads.idle():
+                    report(at=step.text)
+        self.threads.wait(loop, ends - loop.time())
+
+    async def _take(self, seconds: float, returns: Step | None, report: Callable[..., Any] | None) -> None:
+        """Take this long, and report progress where the timeline says so."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        for step in self._script.steps:
+            if step.verb == "tool.reports" and returns is not None and step.call == returns.call and report is not None:
+                await asyncio.sleep(max(0.0, ends - (returns.at - step.at) / 1000 - loop.time()))
+                await report(at=step.text)
+        await asyncio.sleep(max(0.0, ends - loop.time()))
 
     def _begin(self, plan: ToolPlan, args: dict[str, Any]) -> int:
         self._bodies += 1
@@ -190,17 +237,6 @@ class Workshop:
         return {}
 
 
-def block(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-    """Block this thread for virtual seconds; on the loop's own thread nothing else runs meanwhile."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(seconds), loop).result()
-        return
-    if isinstance(loop, VirtualLoop):
-        loop.pass_time(seconds)
-
-
 def _shaped(function: Any, plan: ToolPlan, first: str = "") -> Callable[..., Any]:
     """Give a function the parameters that the scenario's tool takes."""
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -212,6 +248,11 @@ def _shaped(function: Any, plan: ToolPlan, first: str = "") -> Callable[..., Any
     function.__annotations__ = {one.name: one.annotation for one in listed}
     function.__doc__ = f"{plan.name}."
     return cast("Callable[..., Any]", function)
+
+
+def _shield(_call: ToolCall, interrupt: Interrupt) -> Decision | None:
+    """The policy of a tool that the caller's words do not stop; the end of the conversation does."""
+    return Decision.go_on("it is not to be interrupted") if isinstance(interrupt, BargeIn) else None
 
 
 @asynccontextmanager

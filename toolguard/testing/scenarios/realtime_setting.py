@@ -1,0 +1,194 @@
+"""What a play over the Realtime server takes place in: a virtual loop, the server, the client, the stage."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import warnings
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from openai import AsyncOpenAI
+
+from toolguard.testing.realtime import RealtimeServer
+from toolguard.testing.scenarios.ledger import SideEffects
+from toolguard.testing.scenarios.realtime_evidence import collect
+from toolguard.testing.scenarios.realtime_stage import RealtimeStage
+from toolguard.testing.scenarios.slow_store import SlowStore
+from toolguard.testing.scenarios.workshop import Workshop
+from toolguard.testing.virtual import VirtualLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from pathlib import Path
+    from types import TracebackType
+
+    from toolguard.engine.guard import Guard
+    from toolguard.stores.base import Store
+    from toolguard.testing.realtime import Line
+    from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.played import Played
+
+_BEFORE = 0.5
+"""Seconds between the connection and the first step."""
+
+
+class Setting:
+    """Server, client and stage of one play."""
+
+    connection: Any
+    stage: RealtimeStage
+
+    def __init__(self, script: Script, room: Room, faults: list[str]) -> None:
+        self.script = script
+        lasting = room.store == "disk" or any(step.verb == "process.restarts" for step in script.steps)
+        self.place: str | Path = room.folder / "journal" if lasting else "memory"
+        self.base = 0.0
+        self.app: dict[str, Any] = {"loop_thread": threading.get_ident()}
+        self._room = room
+        self._faults = faults
+        self._stack = AsyncExitStack()
+        self._connecting = True
+        self._listening: asyncio.Future[None] | None = None
+        self._sent = self._received = 0
+
+    async def __aenter__(self) -> Self:
+        script, loop = self.script, cast("VirtualLoop", asyncio.get_running_loop())
+        loop.busy_while(self._in_flight)
+        loop.set_exception_handler(lambda _loop, context: self._faults.append(_fault(context)))
+        self._server = await self._stack.enter_async_context(RealtimeServer(session_seconds=None))
+        client = AsyncOpenAI(api_key="any", websocket_base_url=self._server.url)
+        self._client = await self._stack.enter_async_context(client)
+        line = await self._connected()
+        first = min((step.at for step in script.steps), default=0.0)
+        self.base = loop.time() + _BEFORE + max(0.0, -first / 1000)
+        self.stage = RealtimeStage(script, line, self.connection, self.base)
+        self._ledger = self._room.folder / "effects.jsonl"
+        self.workshop = Workshop(script, SideEffects(self._ledger, self.stage.now))
+        for prepare in script.prepare:
+            prepare(line)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stage.stop()
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def connect(self) -> None:
+        """Leave the connection, and play on over a new one."""
+        await self.connection.close()
+        await self.stage.line.closed()
+        self.stage.move(await self._connected(), self.connection)
+
+    async def _connected(self) -> Line:
+        self._connecting = True
+        connecting = self._client.realtime.connect(model="gpt-realtime-2")
+        self.connection = await self._stack.enter_async_context(connecting)
+        line = await self._server.caller()
+        self._count_frames()
+        self._connecting = False
+        return line
+
+    def _count_frames(self) -> None:
+        """Count what goes over the socket, so that the clock stands while a frame is on its way."""
+        send, recv = self.connection.send, self.connection.recv
+        self._sent = self._received = 0
+
+        async def counted_send(event: Any) -> None:
+            self._sent += 1
+            await send(event)
+
+        async def counted_recv() -> Any:
+            event = await recv()
+            self._received += 1
+            return event
+
+        self.connection.send, self.connection.recv = counted_send, counted_recv
+
+    def _in_flight(self) -> bool:
+        if self._connecting or self._listening is None:
+            return self._connecting
+        line = self.stage.line
+        arrived = len(line.received) + len(self._server.violations)
+        return line.open and (self._received < len(line.sent) or arrived < self._sent)
+
+    async def listen(self, tools: list[dict[str, Any]], listening: Awaitable[None]) -> None:
+        """The application listens, and configures the provider's session."""
+        self._listening = asyncio.ensure_future(listening)
+        await self.connection.session.update(session={"type": "realtime", "tools": tools, **self.script.session})
+
+    async def deafen(self) -> None:
+        """The application listens no more."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    def troubled(self, store: Store) -> Store:
+        """The store, with everything noted that it is asked where the timeline gives it trouble."""
+        if all(step.who != "store" for step in self.script.steps):
+            return store
+        slow = self.stage.store = self.app["slow_store"] = SlowStore(store)
+        return slow.as_store()
+
+    def at_work(self, guard: Guard) -> bool:
+        """Whether a thread does something that takes no time on the loop's clock."""
+        slow, journal = self.stage.store, guard.journal
+        writing = journal.busy or journal.waiting if slow is None else slow.busy(journal.waiting)
+        return bool(writing or self.workshop.threads.at_work)
+
+    async def go(self, restart: Callable[[], Awaitable[None]]) -> None:
+        """Play."""
+        self.stage.restart = restart
+        await self.stage.until(min((step.at for step in self.script.steps), default=0.0))
+        await self.stage.play()
+
+    def played(self, adapter: str, *, guarded: bool) -> Played:
+        """What is left of the play."""
+        return collect(
+            self.script,
+            adapter,
+            guarded=guarded,
+            server=self._server,
+            stage=self.stage,
+            ledger=self._ledger,
+            faults=self._faults,
+            app=self.app,
+        )
+
+
+class Conversation:
+    """What a hand-off tool of the application does: hand over, and tell the provider who speaks from now on."""
+
+    def __init__(self, connection: Any, session: Any = None) -> None:
+        self._connection = connection
+        self._session = session
+
+    async def hand_off(self, *, to: str) -> None:
+        """Hand over."""
+        if self._session is not None:
+            await self._session.hand_off(to=to)
+        await self._connection.session.update(session={"type": "realtime", "instructions": f"You are {to}."})
+
+
+def _fault(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    return f"{context['message']}: {type(error).__name__}: {error}" if error is not None else str(context["message"])
+
+
+@contextmanager
+def virtual() -> Generator[tuple[asyncio.Runner, list[str]]]:
+    """A virtual loop, and a list of what goes wrong on it without anybody noticing."""
+    faults: list[str] = []
+    gc.freeze()  # what was there before is not looked through again
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+                yield runner, faults
+                gc.collect()
+    finally:
+        gc.unfreeze()
+    faults.extend(str(one.message) for one in warned if "never awaited" in str(one.message))
