@@ -421,3 +421,14 @@ def test_l4_whoever_settles_in_whatever_order_memory_and_journal_agree(places, a
             assert (call.phase, call.by) == (phase(conversation), places[0])
 
     asyncio.run(play())
+
+
+async def test_t1_a_process_that_lost_the_session_settles_as_any_other():
+    store = MemoryStore()
+    old, new = Guard(store, tools=TOOLS), Guard(store.twin(), tools=TOOLS)
+    async with old, new, old.session("conv-1"):
+        await lose(forgetful)
+        async with new.session("conv-1") as conversation:
+            await old.resolve("conv-1/1", NO, by="ana")
+            await resolving.catch_up_all(new.sessions)
+            assert phase(conversation) is Phase.FAILED

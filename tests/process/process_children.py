@@ -86,7 +86,7 @@ async def _play(app, guard, flow: str, session: str) -> None:
                 await call
             return
         tool = getattr(app, flow)
-        with contextlib.suppress(app.Refused):
+        with contextlib.suppress(app.toolguard.ToolguardError):
             await tool(session)
 
 

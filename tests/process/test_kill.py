@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from app import QUARANTINE
 from process_children import child, ended, play
 from process_reading import SEEN, Journal, lines
 
@@ -181,7 +182,7 @@ class TestMutations:
     def test_d1_that_it_did_not_happen_is_believed_only_after_the_quarantine(self, deaths):
         waited = [death.quarantine for death in of(deaths, "charge_probed", "book_probed") if death.quarantine]
         assert waited
-        assert min(waited) >= 0.6  # hard_limit and settles_within, counted from the commit record
+        assert min(waited) >= QUARANTINE
 
     def test_h4_what_was_not_committed_goes_on(self, deaths):
         planned = [death for death in of(deaths, *MUTATIONS) if death.found is Phase.PLANNED]

@@ -64,9 +64,7 @@ async def protect(
     plain_recv, plain_send = connection.recv, connection.send
     port = RealtimePort(plain_send, manage_turns=turns == "while_calls_run")
     watching = guard.mode == "observe"
-    async with guard.session(
-        id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=None if watching else port
-    ) as session:
+    async with guard.session(id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port) as session:
         port.session = session
         ears = RealtimeEvents(session, port, played_ms, watching=watching)
         connection.recv = _hooked_recv(plain_recv, ears)

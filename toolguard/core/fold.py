@@ -6,37 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from toolguard.core import records as r
+from toolguard.core.account import EVENTS, INTERIM, QUIET
 from toolguard.core.interrupt import BargeIn
-from toolguard.core.law import Phase, Ruling, RunEvent
+from toolguard.core.law import Phase, Ruling
 from toolguard.core.slots import Answer, Run, progress_of, run_of, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from toolguard.core.state import State
-
-EVENTS: dict[type[r.Record], RunEvent] = {
-    r.Began: RunEvent.BEGAN,
-    r.Checkpointed: RunEvent.CHECKPOINTED,
-    r.StepKept: RunEvent.CHECKPOINTED,
-    r.CommitBegan: RunEvent.COMMIT_BEGAN,
-    r.Returned: RunEvent.RETURNED,
-    r.Failed: RunEvent.FAILED,
-    r.Stopped: RunEvent.STOPPED,
-    r.Lost: RunEvent.LOST,
-    r.NeverCommitted: RunEvent.NEVER_COMMITTED,
-}
-"""What each run record means to the law."""
-QUIET = 60_000_000_000
-"""Nanoseconds after which the breaker begins anew where no words arrive (S7)."""
+    from toolguard.core.account import Account
 
 
-def _opened(s: State, rec: r.Opened, _at: int) -> None:
+def _opened(s: Account, rec: r.Opened, _at: int) -> None:
     s.tenant, s.caller, s.agent, s.evidence, s.mode = rec.tenant, rec.caller, rec.agent, rec.evidence, rec.mode
     s.closed = ""
 
 
-def _context_opened(s: State, rec: r.ContextOpened, _at: int) -> None:
+def _context_opened(s: Account, rec: r.ContextOpened, _at: int) -> None:
     s.context, s.agent = rec.context, rec.agent
     s.open_batches.clear()
     s.closed_batches.clear()
@@ -46,7 +32,7 @@ def _context_opened(s: State, rec: r.ContextOpened, _at: int) -> None:
             s.runs[run].shown = rec.context
 
 
-def _count(s: State, rec: r.Called, at: int) -> None:
+def _count(s: Account, rec: r.Called, at: int) -> None:
     """Count an answer for the breaker (S7); a child has none."""
     if rec.parent:
         return
@@ -58,7 +44,7 @@ def _count(s: State, rec: r.Called, at: int) -> None:
         s.repeats[key] = s.repeats.get(key, 0) + 1
 
 
-def _called(s: State, rec: r.Called, at: int) -> None:
+def _called(s: Account, rec: r.Called, at: int) -> None:
     slot = slot_of(rec, at)
     s.slots[rec.call] = slot
     if not rec.parent:
@@ -82,7 +68,7 @@ def _called(s: State, rec: r.Called, at: int) -> None:
         s.open_batches.add(rec.batch)
 
 
-def _undoing(s: State, run: Run) -> None:
+def _undoing(s: Account, run: Run) -> None:
     """Recognise the call that takes an earlier one back (S2)."""
     taken = s.undos.get((run.tool, run.fingerprint))
     if taken is not None and not s.runs[taken].undone:
@@ -90,7 +76,7 @@ def _undoing(s: State, run: Run) -> None:
         s.runs[taken].undone_by = run.number
 
 
-def _run_event(s: State, rec: r.RunRecord, at: int) -> None:
+def _run_event(s: Account, rec: r.RunRecord, at: int) -> None:
     run = s.runs.get(rec.run)
     if run is None:
         s.excluded += 1
@@ -111,26 +97,26 @@ def _run_event(s: State, rec: r.RunRecord, at: int) -> None:
         s.open_runs.discard(run.number)
 
 
-def _began(_s: State, run: Run, _rec: r.Began, at: int) -> None:
+def _began(_s: Account, run: Run, _rec: r.Began, at: int) -> None:
     run.began_at = at
 
 
-def _checkpointed(_s: State, run: Run, rec: r.Checkpointed, _at: int) -> None:
+def _checkpointed(_s: Account, run: Run, rec: r.Checkpointed, _at: int) -> None:
     run.progress = {**run.progress, **progress_of(rec.progress)}
 
 
-def _step_kept(_s: State, run: Run, rec: r.StepKept, _at: int) -> None:
+def _step_kept(_s: Account, run: Run, rec: r.StepKept, _at: int) -> None:
     run.memos[rec.name, rec.nth] = (rec.fingerprint, bytes(rec.result))
 
 
-def _commit_began(s: State, run: Run, rec: r.CommitBegan, at: int) -> None:
+def _commit_began(s: Account, run: Run, rec: r.CommitBegan, at: int) -> None:
     run.key, run.limit, run.committed_at = rec.key, rec.limit, at
     run.began_at = run.began_at or at
     s.open_runs.add(run.number)
     s.writes += 1
 
 
-def _returned(s: State, run: Run, rec: r.Returned, _at: int) -> None:
+def _returned(s: Account, run: Run, rec: r.Returned, _at: int) -> None:
     run.result, run.warning, run.source, run.undo = bytes(rec.result), rec.warning, rec.source, rec.undo
     if rec.undo is not None:
         s.undos[rec.undo.tool, rec.undo.fingerprint] = run.number
@@ -138,24 +124,24 @@ def _returned(s: State, run: Run, rec: r.Returned, _at: int) -> None:
         s.runs[run.undoes].undone = True
 
 
-def _failed(_s: State, run: Run, rec: r.Failed, _at: int) -> None:
+def _failed(_s: Account, run: Run, rec: r.Failed, _at: int) -> None:
     run.code, run.message, run.source, run.refused = rec.code, rec.message, rec.source, rec.refused
 
 
-def _stopped(_s: State, run: Run, rec: r.Stopped, _at: int) -> None:
+def _stopped(_s: Account, run: Run, rec: r.Stopped, _at: int) -> None:
     run.code, run.message = "stopped", rec.reason
 
 
-def _lost(_s: State, run: Run, rec: r.Lost, _at: int) -> None:
+def _lost(_s: Account, run: Run, rec: r.Lost, _at: int) -> None:
     run.code, run.message, run.given_up = "lost", rec.why, rec.attempt
     run.doubted = run.doubted or run.phase is Phase.IN_DOUBT
 
 
-def _never_committed(_s: State, run: Run, rec: r.NeverCommitted, _at: int) -> None:
+def _never_committed(_s: Account, run: Run, rec: r.NeverCommitted, _at: int) -> None:
     run.code, run.message, run.result = "never_committed", "the body returned without committing", bytes(rec.result)
 
 
-def _replanned(s: State, rec: r.Replanned, at: int) -> None:
+def _replanned(s: Account, rec: r.Replanned, at: int) -> None:
     old = s.runs.get(rec.run)
     if old is None:
         return
@@ -183,14 +169,14 @@ def _replanned(s: State, rec: r.Replanned, at: int) -> None:
         s.slots[call].run = rec.new
 
 
-def _contradicted(s: State, rec: r.Contradicted, _at: int) -> None:
+def _contradicted(s: Account, rec: r.Contradicted, _at: int) -> None:
     run = s.runs.get(rec.run)
     if run is not None:
         run.contradicted, run.result, run.shown = True, bytes(rec.result), -1
         s.owed.add(run.number)
 
 
-def _interrupted(s: State, rec: r.Interrupted, _at: int) -> None:
+def _interrupted(s: Account, rec: r.Interrupted, _at: int) -> None:
     s.undecided = ""
     if rec.would:
         return
@@ -213,7 +199,7 @@ def _interrupted(s: State, rec: r.Interrupted, _at: int) -> None:
                 s.slots[call].detached = True
 
 
-def _heard(s: State, rec: r.Heard, at: int) -> None:
+def _heard(s: Account, rec: r.Heard, at: int) -> None:
     s.heard, s.undecided = max(s.heard, rec.turn), rec.kind
     if rec.kind in {"noise", "backchannel"}:
         return
@@ -224,22 +210,22 @@ def _heard(s: State, rec: r.Heard, at: int) -> None:
         s.spoken = max(s.spoken, rec.spoken_at or at)
 
 
-def _said(s: State, rec: r.Said, at: int) -> None:
+def _said(s: Account, rec: r.Said, at: int) -> None:
     s.conversation.add("agent", at, text=rec.text, unheard=rec.unheard)
 
 
-def _batch_closed(s: State, rec: r.BatchClosed, _at: int) -> None:
+def _batch_closed(s: Account, rec: r.BatchClosed, _at: int) -> None:
     s.open_batches.discard(rec.batch)
     s.closed_batches.add(rec.batch)
 
 
-def _answered(s: State, rec: r.Answered, _at: int) -> None:
+def _answered(s: Account, rec: r.Answered, _at: int) -> None:
     slot = s.slots.get(rec.call)
     if slot is not None and not slot.sent:
         slot.answer = Answer(rec.form, rec.text, rec.reply, rec.interim)
 
 
-def _sent(s: State, rec: r.Sent, at: int) -> None:
+def _sent(s: Account, rec: r.Sent, at: int) -> None:
     for call in rec.calls:
         slot = s.slots.get(call)
         if slot is None:
@@ -259,31 +245,29 @@ def _sent(s: State, rec: r.Sent, at: int) -> None:
         s.conversation.add("note", at, run=rec.run)
 
 
-def _delivered(s: State, rec: r.Delivered, _at: int) -> None:
+def _delivered(s: Account, rec: r.Delivered, _at: int) -> None:
     for item in rec.items:
         call = s.items.get(item)
         if call is not None:
             s.slots[call].delivered = True
 
 
-def _acknowledged(s: State, rec: r.Acknowledged, _at: int) -> None:
+def _acknowledged(s: Account, rec: r.Acknowledged, _at: int) -> None:
     for call in rec.calls:
         if call in s.slots:
             s.slots[call].acknowledged = True
 
 
-def _handed_off(s: State, rec: r.HandOffRecord, _at: int) -> None:
+def _handed_off(s: Account, rec: r.HandOffRecord, _at: int) -> None:
     s.handed_to, s.agent = rec.to, rec.to
 
 
-def _closed(s: State, rec: r.Closed, _at: int) -> None:
+def _closed(s: Account, rec: r.Closed, _at: int) -> None:
     s.closed = rec.why
 
 
-INTERIM = frozenset({"still_running", "not_known_yet", "in_doubt"})
-"""Forms that are not the last word: a result may follow as a note."""
 APPLY = cast(
-    "dict[type[r.Record], Callable[[State, Any, int], None]]",
+    "dict[type[r.Record], Callable[[Account, Any, int], None]]",
     {
         r.Opened: _opened, r.ContextOpened: _context_opened, r.Called: _called, r.Contradicted: _contradicted,
         r.Replanned: _replanned,
@@ -293,7 +277,7 @@ APPLY = cast(
     },
 )  # fmt: skip
 _DETAIL = cast(
-    "dict[type[r.RunRecord], Callable[[State, Run, Any, int], None]]",
+    "dict[type[r.RunRecord], Callable[[Account, Run, Any, int], None]]",
     {
         r.Began: _began, r.Checkpointed: _checkpointed, r.StepKept: _step_kept, r.CommitBegan: _commit_began,
         r.Returned: _returned, r.Failed: _failed, r.Stopped: _stopped, r.Lost: _lost,

@@ -90,8 +90,8 @@ class BargeIns:
         )
         new.quiet = min((d.asked.at_most for d in decided if d.asked and d.asked.at_most), default=self._limits.hold)
         self._hold(decided)
-        port = self._delivery.port
-        if port is None or not port.traits.speech_ends:
+        traits = self._delivery.traits
+        if traits is None or not traits.speech_ends:
             new.limit = loop.call_later(new.quiet, self._limit, onset)
 
     def planned(self, run: Run) -> None:
@@ -243,8 +243,8 @@ class BargeIns:
         open_ = self._open.get(onset)
         if open_ is None:
             return
-        port = self._delivery.port
-        deaf = port is not None and not port.traits.transcribes
+        traits = self._delivery.traits
+        deaf = traits is not None and not traits.transcribes
         kind: Kind = "unknown" if open_.words or deaf else "noise"
         sure = float(kind == "noise")
         settled = BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=sure, onset=onset)

@@ -1,14 +1,37 @@
-"""Which appends of a batch stand or fall together."""
+"""An append on its way to the store, and which appends of a batch stand or fall together."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.errors import Fenced
 
 if TYPE_CHECKING:
-    from toolguard.engine.journal import Entry
-    from toolguard.stores.base import Append
+    import asyncio
+    from collections.abc import Sequence
+
+    from toolguard.errors import StoreError
+    from toolguard.stores.base import Append, Receipt
+
+
+class Entry:
+    """One append on its way: await :meth:`landed` to know its fate."""
+
+    __slots__ = ("after", "append", "awaited", "error", "receipt", "records", "waiters")
+
+    def __init__(self, append: Append, records: Sequence[Any], after: Entry | None, *, awaited: bool) -> None:
+        self.append = append
+        self.records = records
+        self.after = after
+        self.awaited = awaited
+        self.waiters: list[asyncio.Future[Receipt]] = []
+        self.receipt: Receipt | None = None
+        self.error: StoreError | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether its fate is known on the loop's side."""
+        return self.receipt is not None or self.error is not None
 
 
 def grouped(batch: list[Entry]) -> list[tuple[Append, list[Entry]]]:

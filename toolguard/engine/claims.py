@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from toolguard.core.slots import Run
-    from toolguard.engine.journal import Entry
+    from toolguard.engine.batch import Entry
     from toolguard.engine.ledger import Ledger
     from toolguard.stores.base import Store
 

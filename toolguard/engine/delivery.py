@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from toolguard.engine.execution import Execution
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
-    from toolguard.engine.port import Port
+    from toolguard.engine.port import Port, Traits
     from toolguard.tools.spec import Spec
 
 
@@ -28,16 +28,20 @@ class Delivery:
         execution: Its runs.
         port: The framework's door; None for a session that is only used directly.
         limits: The session's limits.
+        silent: Observe mode: nothing is ever sent.
 
     Attributes:
         about: Runs that the turn of the caller which has just settled takes back.
     """
 
-    def __init__(self, ledger: Ledger, execution: Execution, port: Port | None, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, execution: Execution, port: Port | None, limits: Limits, *, silent: bool = False
+    ) -> None:
         self._ledger = ledger
         self._execution = execution
         self._limits = limits
-        self.port = port
+        self.port = None if silent else port
+        self._source = port
         self.floor = Floor(self.pump)
         self._timers: dict[int, list[asyncio.TimerHandle]] = {}
         self._shows: dict[str, frozenset[int]] = {}
@@ -54,6 +58,11 @@ class Delivery:
         self._again: asyncio.TimerHandle | None = None
         self.about: frozenset[int] = frozenset()
         self._after: frozenset[int] = frozenset()
+
+    @property
+    def traits(self) -> Traits | None:
+        """What the framework can do, also where we only watch it; None without a framework."""
+        return self._source.traits if self._source is not None else None
 
     def opened(self, slot: Slot, spec: Spec | None) -> None:
         """A slot is open: its patience and its filler begin to run (O7)."""

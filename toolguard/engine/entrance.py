@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from toolguard.core.policy import Policy
+    from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
-    from toolguard.engine.journal import Entry, Journal
+    from toolguard.engine.journal import Journal
     from toolguard.engine.limits import Limits
     from toolguard.engine.port import Port
     from toolguard.engine.switches import Switches
@@ -141,6 +142,7 @@ class Entrance:
             trusted_listener=self._trusted,
             asker=self._asker,
             port=port,
+            watching=self._mode == "observe",
             secret=self._secret,
             paused=self._switches.paused,
             fresh=self._fresh_reads(known),

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from toolguard.core.slots import Run
+    from toolguard.engine.batch import Entry
     from toolguard.engine.fresh import FreshReads
     from toolguard.engine.gate import Gate
-    from toolguard.engine.journal import Entry
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
     from toolguard.tools.arguments import Arguments

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
     from datetime import datetime
 
-    from toolguard.engine.journal import Entry, Journal
+    from toolguard.engine.batch import Entry
+    from toolguard.engine.journal import Journal
 
 SCHEMA = 1
 """Version of :class:`Event` itself; a record's own version is ``Event.version``."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from toolguard.audit.source import Readable
     from toolguard.core.finding import Finding
     from toolguard.core.policy import Policy
+    from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
     from toolguard.engine.feed import Event
-    from toolguard.engine.journal import Entry
     from toolguard.engine.port import Port
     from toolguard.listen.heard import Listener
     from toolguard.stores.base import Store

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from toolguard.core.slots import Slot
     from toolguard.engine.barge_in import BargeIns
+    from toolguard.engine.batch import Entry
     from toolguard.engine.claims import Claims
     from toolguard.engine.delivery import Delivery
     from toolguard.engine.execution import Execution
-    from toolguard.engine.journal import Entry
     from toolguard.engine.judging import Judge, Judged
     from toolguard.engine.ledger import ClaimRow
     from toolguard.engine.live import Live

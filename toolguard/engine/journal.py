@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger
 
-from toolguard.engine.batch import grouped
+from toolguard.engine.batch import Entry, grouped
 from toolguard.errors import Fenced, StoreError, StoreUnavailable
 from toolguard.stores.base import Append, Receipt
 
@@ -33,26 +33,6 @@ MAX_WAITING = 20_000
 """Appends that may wait for the writer; beyond it the store counts as unavailable."""
 AGAIN = 0.25
 """Seconds between two tries to write what a failing store has left waiting."""
-
-
-class Entry:
-    """One append on its way: await :meth:`landed` to know its fate."""
-
-    __slots__ = ("after", "append", "awaited", "error", "receipt", "records", "waiters")
-
-    def __init__(self, append: Append, records: Sequence[Any], after: Entry | None, *, awaited: bool) -> None:
-        self.append = append
-        self.records = records
-        self.after = after
-        self.awaited = awaited
-        self.waiters: list[asyncio.Future[Receipt]] = []
-        self.receipt: Receipt | None = None
-        self.error: StoreError | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether its fate is known on the loop's side."""
-        return self.receipt is not None or self.error is not None
 
 
 _Work = Entry | Callable[[], None] | None

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from toolguard.core.frame import Draft
     from toolguard.core.slots import Run
     from toolguard.core.state import State
+    from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
-    from toolguard.engine.journal import Entry, Journal
+    from toolguard.engine.journal import Journal
     from toolguard.stores.base import Swap
 
 _EVIDENCE = (r.Returned, r.Failed, r.Lost, r.NeverCommitted, r.Contradicted)

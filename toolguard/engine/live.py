@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from toolguard.core.slots import Run
-    from toolguard.engine.journal import Entry
+    from toolguard.engine.batch import Entry
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
 

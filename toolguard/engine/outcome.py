@@ -19,8 +19,8 @@ from toolguard.errors import Refused, StoreError
 
 if TYPE_CHECKING:
     from toolguard.core.finding import Finding
+    from toolguard.engine.batch import Entry
     from toolguard.engine.execution import Execution
-    from toolguard.engine.journal import Entry
     from toolguard.engine.live import Live
     from toolguard.tools.tool import Tool
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolguard.engine.live import Live
     from toolguard.engine.wiring import Wiring
     from toolguard.tools.arguments import Arguments
+    from toolguard.tools.guarded import Guarded
     from toolguard.tools.tool import Tool
 
 P = ParamSpec("P")
@@ -46,14 +47,15 @@ class Session(Reports):
         """The agent that has the conversation now."""
         return self.state.agent
 
-    async def run(self, tool: Tool[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def run(self, tool: Guarded[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Make a call in code and wait for its result.
 
         Raises:
             ToolNotDone: It did not end with a result; the subclass says why.
             SessionClosed: The session has ended.
         """
-        return cast("R", await self.take(tool, tool.instance, args, kwargs))
+        guarded = cast("Tool[Any, Any]", tool)
+        return cast("R", await self.take(guarded, guarded.instance, args, kwargs))
 
     async def take(self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The desk of the tools: ``await book(...)`` inside the session ends here."""

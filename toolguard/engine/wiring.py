@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from toolguard.core.policy import Policy
     from toolguard.core.slots import Run
     from toolguard.engine.asking import Asker
+    from toolguard.engine.batch import Entry
     from toolguard.engine.fresh import FreshReads
-    from toolguard.engine.journal import Entry
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
     from toolguard.engine.port import Port, Traits
@@ -46,6 +46,7 @@ class Wiring:
         trusted_listener: bool,
         asker: Asker,
         port: Port | None,
+        watching: bool,
         secret: bytes,
         paused: Callable[[str], str],
         fresh: FreshReads | None,
@@ -58,7 +59,7 @@ class Wiring:
         self.judge = Judge(ledger, self.execution, secret)
         self.execution.fresh, self.execution.scope_of = fresh, self.judge.scope
         self.claims = Claims(ledger)
-        self.delivery = Delivery(ledger, self.execution, port, limits)
+        self.delivery = Delivery(ledger, self.execution, port, limits, silent=watching)
         self.farewell = Farewell(self.gate, self.delivery, limits)
         self.decisions = Decisions(self.execution, self.delivery, Verdicts(self.execution, policy, asker))
         self.barge_ins = BargeIns(
@@ -81,7 +82,7 @@ class Wiring:
     @property
     def traits(self) -> Traits | None:
         """What the framework can do; None without one."""
-        return self.delivery.port.traits if self.delivery.port is not None else None
+        return self.delivery.traits
 
     def stop(self) -> None:
         """Nothing of this session may fire any more."""

@@ -52,3 +52,89 @@ def _restarted_while_committing(script: Script) -> Script:
 def _restarted_with_probe(script: Script) -> Script:
     """The same, and the booking system can be asked."""
     return _restarted_while_committing(script).with_tool("book", probe=True)
+
+
+def _told(played: Played, call: str) -> list[str]:
+    return [one.text for one in played.answers(call)]
+
+
+@check(
+    "S07.1",
+    plays=("main", "concurrent", *_RESTARTED),
+    saboteur=Saboteur(
+        "toolguard/core/intent.py",
+        old='return "replay" if same else ("run" if confirmed else "differs")',
+        new='return "run" if same or confirmed else "differs"',
+    ),
+)
+def the_booking_was_made_once(played: Played) -> None:
+    """One effect, however often the call was delivered."""
+    must(played.effects("book") == 1, f"the booking was made {played.effects('book')} times")
+    must(played.began("book") == 1, f"the body began {played.began('book')} times")
+
+
+@check(
+    "S07.2",
+    plays=("main", "concurrent"),
+    saboteur=Saboteur(
+        "toolguard/engine/intake.py",
+        old="        if known is not None:\n            return self._again(",
+        new="        if known == 0:\n            return self._again(",
+    ),
+)
+def further_deliveries_get_the_stored_answer(played: Played) -> None:
+    """The server has one answer, which is the result; none other was tried, and nobody spoke of it again."""
+    answer = played.answer("c1")
+    must(json.loads(answer.text) == _RESULT, f"c1 was answered: {answer.text}")
+    must(answer.at >= 2000, f"it was answered at {answer.at:.0f} ms, before it was done")  # noqa: PLR2004
+    must(not played.errors, f"the server refused something: {played.errors}")
+    must(not played.problems, f"the conversation is not valid: {played.problems}")
+    spoken = [one.at for one in played.replies_after(0)]
+    must(len(spoken) == 1, f"the model was asked to speak at {spoken} ms")
+
+
+@check(
+    "S07.3",
+    plays=("other_arguments",),
+    saboteur=Saboteur(
+        "toolguard/engine/intake.py",
+        old='if arrival.name == slot.tool and print_ in {slot.fingerprint, "invalid" if not slot.fingerprint else "-"}:',
+        new="if arrival.name == slot.tool:",
+    ),
+)
+def other_arguments_are_a_conflict(played: Played) -> None:
+    """Only the first one ran, its answer is its own, and each of the others is told as a conflict."""
+    booked = [act.args for act in played.did("effect", "book")]
+    must(booked == [{"x": 1}], f"booked: {booked}")
+    must(played.began("book") == 1, f"the body began {played.began('book')} times")
+    told = _told(played, "c1")
+    must([json.loads(one) for one in told] == [_RESULT], f"c1 was answered: {told}")
+    conflicts = [record for _, record in played.records(r.Called) if record.verdict == "conflict"]
+    must(len(conflicts) == 2, f"the journal has {len(conflicts)} conflicts")  # noqa: PLR2004
+    must(len(played.telling('"conflict"')) == 2, "the conflicts were not told")  # noqa: PLR2004
+    must(not played.errors, f"the server refused something: {played.errors}")
+
+
+@check(
+    "S07.4",
+    plays=_RESTARTED,
+    saboteur=Saboteur(
+        "toolguard/engine/entrance.py",
+        old="    if _SECRET not in notes:\n",
+        new="    if True:\n",
+    ),
+)
+def it_holds_over_a_restart(played: Played) -> None:
+    """The next process answers from the journal: with the result, or, where nobody can know it, in doubt."""
+    must(played.effects("book") == 1, f"the booking was made {played.effects('book')} times")
+    opened = [record.process for _, record in played.records(r.Opened)]
+    must(len(set(opened)) == 2, f"the session was entered by {len(set(opened))} processes")  # noqa: PLR2004
+    told = json.loads(_told(played, "c1")[-1])
+    if played.script.variant == "restarted_while_committing":
+        must(told["toolguard"] == "in_doubt", f"c1 was answered: {told}")
+        must(played.open_calls == [("book", "in_doubt")], f"the index of calls in doubt has {played.open_calls}")
+        return
+    found = _RESULT if played.script.variant == "restarted" else {"found": True}
+    must(told.get("result") == found, f"c1 was answered: {told}")
+    must(told.get("toolguard") == "replayed", f"c1's answer does not say that it was done before: {told}")
+    must(not played.open_calls, f"the index of calls in doubt has {played.open_calls}")

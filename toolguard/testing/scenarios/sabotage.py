@@ -66,21 +66,22 @@ def sabotage(
     ]
 
     def one(work: tuple[str, Saboteur | None]) -> Sabotaged:
-        done = _try(work[0], adapter, work[1])
+        done = _try(work[0], adapter, work[1], Path(whole))
         told(done)
         return done
 
-    with ThreadPoolExecutor(PROCESSES) as pool:
+    with tempfile.TemporaryDirectory(prefix="toolguard-whole-") as whole, ThreadPoolExecutor(PROCESSES) as pool:
+        source = Path(toolguard.__file__).parent  # copied once: all saboteurs break the same state of the code
+        shutil.copytree(source, Path(whole) / "toolguard", ignore=shutil.ignore_patterns("__pycache__"))
         return list(pool.map(one, todo))
 
 
-def _try(assertion: str, adapter: str, saboteur: Saboteur | None) -> Sabotaged:
+def _try(assertion: str, adapter: str, saboteur: Saboteur | None, whole: Path) -> Sabotaged:
     if saboteur is None:
         return Sabotaged(assertion, adapter, noticed=False, why=f"it has no saboteur for {adapter}")
-    source = Path(toolguard.__file__).parent
     with tempfile.TemporaryDirectory(prefix="toolguard-saboteur-") as folder:
         copy = Path(folder)
-        shutil.copytree(source, copy / "toolguard", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(whole / "toolguard", copy / "toolguard")
         wrong = _break(copy / saboteur.file, saboteur)
         if wrong:
             return Sabotaged(assertion, adapter, noticed=False, why=wrong)

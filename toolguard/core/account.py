@@ -1,0 +1,134 @@
+"""The account of one session: everything that its records add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from toolguard.core import records as r
+from toolguard.core.conversation import Conversation
+from toolguard.core.law import Phase, Ruling, RunEvent, rule
+from toolguard.core.slots import Run, Slot
+
+EVENTS: dict[type[r.Record], RunEvent] = {
+    r.Began: RunEvent.BEGAN,
+    r.Checkpointed: RunEvent.CHECKPOINTED,
+    r.StepKept: RunEvent.CHECKPOINTED,
+    r.CommitBegan: RunEvent.COMMIT_BEGAN,
+    r.Returned: RunEvent.RETURNED,
+    r.Failed: RunEvent.FAILED,
+    r.Stopped: RunEvent.STOPPED,
+    r.Lost: RunEvent.LOST,
+    r.NeverCommitted: RunEvent.NEVER_COMMITTED,
+}
+"""What each run record means to the law."""
+QUIET = 60_000_000_000
+"""Nanoseconds after which the breaker begins anew where no words arrive (S7)."""
+INTERIM = frozenset({"still_running", "not_known_yet", "in_doubt"})
+"""Forms that are not the last word: a result may follow as a note."""
+_OF_A_BODY = frozenset({RunEvent.BEGAN, RunEvent.CHECKPOINTED, RunEvent.COMMIT_BEGAN})
+"""What only the current attempt of a run may do (L5)."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One session, folded.
+
+    Attributes:
+        slots: Calls by order number.
+        runs: Runs by number.
+        newest: The newest run of each intent.
+        turns: Caller turns so far that were more than noise or a backchannel.
+        writes: How many writes have committed; reads older than one are not shared (S1).
+        context: The number of the current context.
+        concerned: Runs that the caller took back, or corrected.
+        owed: Runs of which some call has only an interim answer, or a wrong one: news is due when they end.
+        open_batches: Model responses that have issued calls and have not ended (O9).
+        closed_batches: Those of this context that have ended: a call that comes late does not open one again.
+        offers: Answers that offered to confirm, by (intent, fingerprint): the caller's turns before the offer, and when
+            it was made (S0).
+        spoken: When the caller's last turn that may answer an offer began, in wall nanoseconds.
+        undos: What each possible undo, by (tool, fingerprint), would take back (S2).
+        items: The call that each sent output item answers.
+        doubtful: Runs in doubt.
+        excluded: Run records that the law refused when they were folded.
+        undecided: The kind of the newest words, until an interrupt has decided what they do to the calls.
+    """
+
+    session: str
+    tenant: str = "default"
+    caller: str = ""
+    agent: str = ""
+    evidence: r.Evidence = "none"
+    mode: str = "enforce"
+    slots: dict[int, Slot] = field(default_factory=dict[int, Slot])
+    runs: dict[int, Run] = field(default_factory=dict[int, Run])
+    by_call_id: dict[tuple[int, str], int] = field(default_factory=dict[tuple[int, str], int])
+    newest: dict[str, int] = field(default_factory=dict[str, int])
+    conversation: Conversation = field(default_factory=Conversation)
+    turns: int = 0
+    heard: int = 0
+    writes: int = 0
+    context: int = 0
+    open_batches: set[int] = field(default_factory=set[int])
+    closed_batches: set[int] = field(default_factory=set[int])
+    open_runs: set[int] = field(default_factory=set[int])
+    doubtful: set[int] = field(default_factory=set[int])
+    unsent: set[int] = field(default_factory=set[int])
+    offers: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict[tuple[str, str], tuple[int, int]])
+    spoken: int = 0
+    undos: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    items: dict[str, int] = field(default_factory=dict[str, int])
+    owed: set[int] = field(default_factory=set[int])
+    concerned: set[int] = field(default_factory=set[int])
+    repeats: dict[str, int] = field(default_factory=dict[str, int])
+    repeats_since: int = 0
+    closed: str = ""
+    excluded: int = 0
+    undecided: str = ""
+    handed_to: str = ""
+
+    def confirmed(self, intent: str, fingerprint: str) -> bool:
+        """Whether an answer offered to confirm this, and the caller has spoken since it was made (S0)."""
+        turns, at = self.offers.get((intent, fingerprint), (self.turns, 0))
+        return self.turns > turns and self.spoken >= at
+
+    def too_often(self, tool: str, intent: str, limit: int, now: int) -> bool:
+        """Whether the breaker trips; a caller's turn resets it, or a minute where no words arrive (S7)."""
+        if not self.heard and now - self.repeats_since > QUIET:
+            return False
+        return self.repeats.get(intent or tool, 0) >= limit or self.repeats.get(f"tool:{tool}", 0) >= 3 * limit
+
+    def ref(self, call: int) -> str:
+        """A call's ref, as people and commands write it."""
+        return f"{self.session}/{call}"
+
+    def run_ref(self, run: Run) -> str:
+        """The ref of the call that a run was made for."""
+        return self.ref(run.calls[0] if run.calls else run.number)
+
+    def ruling(self, record: r.RunRecord) -> tuple[Ruling, Phase]:
+        """What the law says about a run record before it is written (L3, L4, L5)."""
+        run = self.runs.get(record.run)
+        if run is None:
+            return Ruling.EXCLUDED, Phase.PLANNED
+        event = EVENTS[type(record)]
+        stale = record.attempt < run.attempt and event is not RunEvent.RETURNED
+        if stale or (record.attempt <= run.given_up and event in _OF_A_BODY):
+            return Ruling.EXCLUDED, run.phase
+        return rule(run.phase, event, run.effect)
+
+    def retract(self, call: int) -> None:
+        """Take back a call whose record the store refused: it was never written, and nothing depends on it."""
+        slot = self.slots.pop(call, None)
+        if slot is None:
+            return
+        self.unsent.discard(call)
+        self.by_call_id.pop((slot.context, slot.call_id), None)
+        run = self.runs.pop(slot.run, None) if slot.verdict in {"run", "wait"} else None
+        if run is not None:
+            self.open_runs.discard(run.number)
+            self.concerned.discard(run.number)
+            earlier = [r.number for r in self.runs.values() if r.intent == run.intent]
+            self.newest.pop(run.intent, None)
+            if earlier:
+                self.newest[run.intent] = max(earlier)
