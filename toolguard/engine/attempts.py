@@ -19,8 +19,9 @@ from toolguard.tools.ambient import BENCH, DESK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from toolguard.engine.execution import Execution
     from toolguard.engine.live import Live
+    from toolguard.engine.motion import Motion
+    from toolguard.engine.outcome import Outcomes
 
 
 class _TryAgain(Exception):  # noqa: N818 - a signal between an attempt and tenacity, never seen outside
@@ -30,8 +31,9 @@ class _TryAgain(Exception):  # noqa: N818 - a signal between an attempt and tena
 class Attempts:
     """Runs bodies for :class:`toolguard.engine.execution.Execution`."""
 
-    def __init__(self, engine: Execution) -> None:
+    def __init__(self, engine: Motion, outcomes: Outcomes) -> None:
         self._engine = engine
+        self._outcomes = outcomes
 
     async def all(self, live: Live) -> None:
         """The first attempt, and as many more as the tool's ``retry`` and its effect allow."""
@@ -66,7 +68,7 @@ class Attempts:
         engine, run = self._engine, live.run
         number = run.attempt + 1
         body = Body(engine, live, number)
-        outcomes = engine.outcomes
+        outcomes = self._outcomes
         try:
             if run.effect.writes and live.spec.commits == "at_start":
                 await engine.commit(live, number)
@@ -94,9 +96,9 @@ class Attempts:
         if last or live.given_up or live.left or not isinstance(error, Exception):
             return False
         if live.run.effect is Effect.MUTATION:
-            return self._engine.outcomes.did_not_happen(live, error) and not live.stop_reason
+            return self._outcomes.did_not_happen(live, error) and not live.stop_reason
         if live.run.effect is Effect.IDEMPOTENT_WRITE:
-            return not live.stop_reason and self._engine.outcomes.newest(live)
+            return not live.stop_reason and self._outcomes.newest(live)
         return not live.stop_reason
 
     async def _prepare_again(self, live: Live, number: int, error: BaseException) -> None:
@@ -104,8 +106,8 @@ class Attempts:
         engine, run = self._engine, live.run
         why = f"{type(error).__name__}: {error}"
         if run.effect is Effect.MUTATION:
-            engine.outcomes.fail(live, number, "did_not_happen", why, refused=True, tell=False)
-            engine.outcomes.replan(live)
+            self._outcomes.fail(live, number, "did_not_happen", why, refused=True, tell=False)
+            self._outcomes.replan(live)
         elif run.phase is Phase.COMMITTING:
             engine.ledger.write(r.Lost(run=run.number, attempt=number, why=why))
         live.window = live.committed = live.left = False
@@ -131,7 +133,7 @@ class Attempts:
             live.cached = True
             return live.tool.load_result(kept)
         value = await self._body(live)
-        raw, warning = self._engine.outcomes.dump(live, value)
+        raw, warning = self._outcomes.dump(live, value)
         if not warning:
             await fresh.keep(live.run.intent, token, bytes(raw), spec.fresh_for)
         return value
@@ -150,7 +152,7 @@ class Attempts:
 
         def settle(value: Any, error: BaseException | None) -> None:
             if future.done():
-                self._engine.outcomes.late(live, value, error)
+                self._outcomes.late(live, value, error)
             elif error is not None:
                 future.set_exception(error)
             else:

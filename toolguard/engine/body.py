@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from toolguard.core.call import ToolCall
-    from toolguard.engine.execution import Execution
     from toolguard.engine.live import Live
+    from toolguard.engine.motion import Motion
 
 
 class Body:
@@ -30,7 +30,7 @@ class Body:
 
     __slots__ = ("_engine", "_live", "_loop", "_number", "_steps", "in_step")
 
-    def __init__(self, engine: Execution, live: Live, number: int) -> None:
+    def __init__(self, engine: Motion, live: Live, number: int) -> None:
         self._engine = engine
         self._live = live
         self._number = number

@@ -53,7 +53,7 @@ class Execution:
         self.fresh: FreshReads | None = None
         self.scope_of: Callable[[str], str] = lambda _scope: ""
         self.outcomes = Outcomes(self)
-        self._attempts = Attempts(self)
+        self._attempts = Attempts(self, self.outcomes)
         self.on_settled: Callable[[Live], None] = lambda _live: None
         self.on_overdue: Callable[[Live], None] = lambda _live: None
         self.on_refused: Callable[[Live, StoreError], None] = lambda _live, _error: None

@@ -11,6 +11,7 @@ from toolguard.core.envelope import envelope
 from toolguard.core.law import Phase
 from toolguard.engine.answers import Answers
 from toolguard.engine.approvals import Approvals
+from toolguard.engine.cancels import Cancels
 from toolguard.engine.elsewhere import Elsewhere
 from toolguard.engine.slotting import Arrival, barred, called
 from toolguard.errors import ClaimLost, InvalidArguments, StoreError
@@ -55,7 +56,7 @@ class Intake:
         self._barge_ins = barge_ins
         self._tools = tools
         self._paused = paused
-        self._cancelled: set[str] = set()
+        self.cancels = Cancels(execution)
         self.looking: dict[int, asyncio.Task[None]] = {}
         self.on_terminal: Callable[[int], None] = lambda _run: None
         self.injected: dict[int, Mapping[str, Any]] = {}
@@ -180,20 +181,6 @@ class Intake:
                 self._ledger.write(r.Answered(call=slot.number, form="superseded", text=text, reply=False))
         self._delivery.pump()
 
-    def cancel(self, call_id: str) -> None:
-        """A framework's cancel is an observation; it sticks to the id, also when it comes before the call (L2)."""
-        self._cancelled.add(call_id)
-        state = self._ledger.state
-        number = state.by_call_id.get((state.context, call_id))
-        self._execution.notice("cancel_seen", "the framework cancelled the call", call=number or 0, call_id=call_id)
-        if number is not None:
-            self._stop_cancelled(state.slots[number])
-
-    def _stop_cancelled(self, slot: Slot) -> None:
-        run = self._ledger.state.runs.get(slot.run)
-        if run is not None and run.effect.writes and run.phase.open and run.calls == [slot.number]:
-            self._execution.stop(run.number, "the call was cancelled before its effect")
-
     # -- judging ------------------------------------------------------------------------------------------------
 
     def _admit(
@@ -279,8 +266,7 @@ class Intake:
             self.on_terminal(number)
         if spec.needs is not None:
             self.approvals.expect(run, spec.needs)
-        if arrival.call_id in self._cancelled:
-            self._stop_cancelled(slot)
+        self.cancels.planned(slot)
         if parent is None:
             self._delivery.opened(slot, spec)
 

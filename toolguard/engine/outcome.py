@@ -20,8 +20,8 @@ from toolguard.errors import Refused, StoreError
 if TYPE_CHECKING:
     from toolguard.core.finding import Finding
     from toolguard.engine.batch import Entry
-    from toolguard.engine.execution import Execution
     from toolguard.engine.live import Live
+    from toolguard.engine.motion import Motion
     from toolguard.tools.tool import Tool
 
 PROBE_LIMIT = 30.0
@@ -32,7 +32,7 @@ _NULL = msgspec.Raw(b"null")
 class Outcomes:
     """Turns what bodies and probes say into records, for :class:`toolguard.engine.execution.Execution`."""
 
-    def __init__(self, engine: Execution) -> None:
+    def __init__(self, engine: Motion) -> None:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -102,7 +102,7 @@ class Reports:
 
     def cancelled(self, call_id: str) -> None:
         """The framework says that a call is cancelled: an observation (L2)."""
-        self._w.intake.cancel(call_id)
+        self._w.intake.cancels.seen(call_id)
 
     def discarded(self, generation: str) -> None:
         """The framework replaced the response because the caller's turn went on (G6)."""

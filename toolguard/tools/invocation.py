@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from toolguard.tools.arguments import Arguments
-    from toolguard.tools.tool import Tool
+    from toolguard.tools.guarded import Guarded
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -26,7 +26,7 @@ class Invocation(Generic[R_co]):
         arguments: The same, validated.
     """
 
-    tool: Tool[..., Any]
+    tool: Guarded[..., Any]
     instance: Any = field(repr=False)
     args: tuple[Any, ...] = field(repr=False)
     kwargs: Mapping[str, Any] = field(repr=False)
