@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from loguru import logger as _logger
 
+from toolguard.cli.clash import mixed as _clash
 from toolguard.core.call import Attempt, ToolCall
 from toolguard.core.decision import Decision
 from toolguard.core.effect import Effect
@@ -27,6 +28,9 @@ from toolguard.tools.tool import Invocation, Tool
 from toolguard.tools.wrapping import wrap
 
 _logger.disable("toolguard")
+_mixed = _clash(__path__[0])
+if _mixed:
+    raise ImportError(_mixed)
 
 __all__ = [
     "Approval",

@@ -66,7 +66,8 @@ class OneRecord:
         mine, its = seen.median("alone", "p50"), seen.median("floor", "p50")
         yield Row(
             self.name, "awaited, power-durable: over the floor, p50", seen.ratio("alone", "floor", "p50"), 1.5,
-            n=seen.n("alone"), beside=f"{mine:.0f} us against {its:.0f} us",
+            n=seen.n("alone"), beside=f"{mine:.0f} us against {its:.0f} us; best rounds {seen.best('alone', 'p50'):.0f} "
+            f"and {seen.best('floor', 'p50'):.0f} us",
         )  # fmt: skip
         mine, its = seen.median("alone", "p99"), seen.median("floor", "p99")
         yield Row(

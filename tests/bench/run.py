@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import shutil
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     about["rounds"] = options.rounds
+    about["load at the end"] = round(os.getloadavg()[0], 2)
     about["seconds"] = round(time.monotonic() - began)
     show(rows, about)
     if options.json:

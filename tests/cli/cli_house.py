@@ -92,7 +92,17 @@ async def look(city: str) -> str:
     return "31"
 
 
-guard = Guard(HOME / "journal", tools=[charge, book, look])
+@toolguard.mutation(identity="who", commits="inside")
+async def slow(who: str) -> str:
+    if DIE:
+        await guard.journal.ask(lambda _store: None)
+        os._exit(9)
+    await asyncio.sleep(0.3)
+    async with toolguard.committing():
+        return "at last"
+
+
+guard = Guard(HOME / "journal", tools=[charge, book, look, slow])
 
 
 def make():
@@ -104,7 +114,7 @@ def broken():
 
 
 async def main(name, session):
-    tool = {"charge": charge, "book": book, "look": look}[name]
+    tool = {"charge": charge, "book": book, "look": look, "slow": slow}[name]
     async with guard, guard.session(session, tenant="clinic-7"):
         await guard.journal.ask(lambda _store: None)
         print(await tool("ana"))

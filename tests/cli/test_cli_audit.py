@@ -226,6 +226,20 @@ def test_damaged_records_do_not_stop_the_audit(home):
     assert lines[-1] == "1 records could not be read: run `toolguard verify`"
 
 
+def test_tables_and_details_move_no_cursor(tmp_path):
+    hostile = "conv\x1b[2J\u202e-1"
+
+    async def play():
+        async with Guard(tmp_path / "journal", tools=TOOLS) as guard, guard.session(hostile, agent=hostile):
+            await charge(hostile)
+
+    asyncio.run(play())
+    for what in ([], ["sessions"], [f"{hostile}/1"]):
+        lines = good("audit", *what, "--store", tmp_path / "journal").splitlines()
+        assert any(r"conv\x1b[2J\u202e-1" in line for line in lines)
+        assert all(line.isprintable() for line in lines)
+
+
 def test_json_lines_are_plain_ascii(tmp_path):
     async def play():
         async with Guard(tmp_path / "journal", tools=TOOLS) as guard, guard.session("conv-1"):

@@ -26,6 +26,12 @@ def test_h4_a_read_that_was_cut_off_runs_again(app, tmp_path):
     assert lines[1:] == ["  conv-1/1  was resumed, is done"]
 
 
+@pytest.mark.parametrize(("wait", "now"), [("10", "done"), ("0", "cancelled")])
+def test_h4_an_uncommitted_write_goes_on_for_as_long_as_it_is_waited_for(app, tmp_path, wait, now):
+    die(tmp_path, app, "slow", "conv-1")
+    assert recovered(app, "conv-1", "--wait", wait)[1:] == [f"  conv-1/1  was resumed, is {now}"]
+
+
 def test_h4_a_committed_mutation_is_looked_into_by_its_probe(app, tmp_path):
     die(tmp_path, app, "book", "conv-1")
     assert recovered(app, "conv-1")[1:] == ["  conv-1/1  was in doubt, is done"]

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from engine_house import Effects, House, house, turns, until
+from engine_house import Effects, House, crashed, house, turns, until
 
 import toolguard
 from toolguard import Guard, Happened, Refused
@@ -731,3 +731,40 @@ async def test_the_same_call_in_code_gets_the_same_result_and_other_details_rais
         with pytest.raises(AlreadyDone):
             await h.session.run(charge, "ana", 6)
         assert len(effects) == 1
+
+
+# -- D2 ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_s_doubt_newer_content_of_an_idempotent_write_runs_after_the_quarantine(effects):
+    @toolguard.idempotent_write(identity="who", retry=1, hard_limit=40, settles_within=20)
+    async def note(who: str, text: str) -> str:
+        effects(text)
+        if text == "old":
+            raise ConnectionError
+        return text
+
+    async with house(note, traits=HEARD) as h:
+        h.call("c1", note, who="ana", text="old")
+        await turns()
+        h.call("c2", note, who="ana", text="new")
+        await asyncio.sleep(59)
+        assert effects.done == ["old"]
+        await asyncio.sleep(2)
+        assert effects.done == ["old", "new"]
+
+
+async def test_h4_after_a_takeover_the_same_intent_is_judged_by_what_the_dead_process_did(charge, effects):
+    store = MemoryStore()
+    async with crashed(store, charge) as h:
+        h.call("c1", charge, who="ana")
+        await asyncio.sleep(2)
+    async with house(charge, store=store, traits=HEARD) as h:
+        h.call("c2", charge, who="ana")
+        await asyncio.sleep(2)
+        assert len(effects) == 1
+        assert "ch_1" in h.port.output("c2")
+        h.call("c3", charge, who="bob")
+        await asyncio.sleep(2)
+        assert len(effects) == 2
+        assert sorted(h.state.runs) == [1, 2]

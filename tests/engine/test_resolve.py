@@ -432,3 +432,13 @@ async def test_t1_a_process_that_lost_the_session_settles_as_any_other():
             await old.resolve("conv-1/1", NO, by="ana")
             await resolving.catch_up_all(new.sessions)
             assert phase(conversation) is Phase.FAILED
+
+
+async def test_l5_evidence_of_an_attempt_that_is_over_settles_nothing():
+    store = MemoryStore()
+    async with Guard(store, tools=TOOLS) as guard, guard.session("conv-1") as conversation:
+        await lose()
+        store.commit([Append("conv-1", None, (r.encode(r.Failed(run=1, attempt=0, code="old"), 1),))])
+        await resolving.catch_up_all(guard.sessions)
+        assert phase(conversation) is Phase.IN_DOUBT
+        assert 1 in conversation.wiring.execution.live

@@ -22,12 +22,12 @@ MUTATIONS = ("charge", "charge_probed", "book", "book_probed", "decline", "stopp
 NOTES = ("note", "note_probed")
 FLOWS = (*MUTATIONS, *NOTES, "look")
 BY_NAME = ("before the effect", "after the effect")
-PROBED = ("charge_probed", "book_probed", "note_probed")
 ALLOWED = {
     (0, Phase.PLANNED), (0, Phase.FAILED), (0, Phase.CANCELLED), (0, Phase.IN_DOUBT),
     (1, Phase.DONE), (1, Phase.IN_DOUBT),
 }  # fmt: skip
 HERE = Path(__file__).parent
+pytestmark = pytest.mark.timeout(600)  # hundreds of processes, each of which waits for the disk
 
 
 @dataclass

@@ -74,8 +74,12 @@ async def protect(
         finally:
             connection.recv, connection.send = plain_recv, plain_send
             ears.stop()
-            await session.close("hang_up")
-            await port.flush()
+            await asyncio.shield(_leave(session, port))
+
+
+async def _leave(session: Session, port: RealtimePort) -> None:
+    await session.close("hang_up")
+    await port.flush()
 
 
 def _hooked_recv(plain: Callable[[], Any], ears: RealtimeEvents) -> Callable[[], Any]:

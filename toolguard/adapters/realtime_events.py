@@ -78,8 +78,10 @@ class RealtimeEvents:
         """One frame of the application."""
         if frame.get("type") == "response.cancel":
             self.session.interrupted(self._playback.generation or self.session.responding)
-        elif frame.get("type") == "response.create" and (frame.get("response") or {}).get("conversation") != "none":
-            self.session.reply_coming()
+        elif frame.get("type") == "response.create":
+            asked: dict[str, Any] = frame.get("response") or {}
+            if asked.get("conversation") != "none":
+                self.session.reply_coming()
 
     def gone(self) -> None:
         """The socket is closed: a drop of the provider, told once."""

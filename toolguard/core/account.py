@@ -124,6 +124,10 @@ class Account:
             return
         self.unsent.discard(call)
         self.by_call_id.pop((slot.context, slot.call_id), None)
+        self.conversation.items = [item for item in self.conversation.items if item.call != call]
+        for key in (slot.intent or slot.tool, f"tool:{slot.tool}"):
+            if self.repeats.get(key) and not slot.parent:
+                self.repeats[key] -= 1
         run = self.runs.pop(slot.run, None) if slot.verdict in {"run", "wait"} else None
         if run is not None:
             self.open_runs.discard(run.number)

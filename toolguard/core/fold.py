@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from toolguard.core import records as r
 from toolguard.core.account import EVENTS, INTERIM, QUIET
-from toolguard.core.interrupt import BargeIn
+from toolguard.core.interrupt import Discarded
 from toolguard.core.law import Phase, Ruling
 from toolguard.core.slots import Answer, Run, progress_of, run_of, slot_of
 
@@ -193,10 +193,9 @@ def _interrupted(s: Account, rec: r.Interrupted, _at: int) -> None:
     for call in rec.filed:
         if call in s.slots:
             s.slots[call].filed = True
-    if not isinstance(rec.interrupt, BargeIn) and rec.interrupt.__class__.__name__ == "Discarded":
-        for decided in rec.decisions:
-            for call in decided.calls:
-                s.slots[call].detached = True
+    if isinstance(rec.interrupt, Discarded):
+        for slot in s.slots.values():
+            slot.detached = slot.detached or (slot.generation == rec.interrupt.generation and not slot.sent)
 
 
 def _heard(s: Account, rec: r.Heard, at: int) -> None:

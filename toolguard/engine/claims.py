@@ -74,6 +74,10 @@ class Claims:
         self._versions[intent] = found[0]
         return _DECODE(found[1])
 
+    def known(self, intent: str) -> bool:
+        """Whether this process has made or seen the claim on an intent; after a takeover it has not."""
+        return intent in self._versions
+
     def settle(self, run: Run) -> None:
         """Write down how an occurrence ended; failure here costs a later look, never the outcome."""
         if not run.effect.writes or not run.intent:

@@ -31,6 +31,7 @@ class Delivery:
         silent: Observe mode: nothing is ever sent.
 
     Attributes:
+        over: The session is closing: answers still leave, and nobody is asked to speak any more.
         about: Runs that the turn of the caller which has just settled takes back.
     """
 
@@ -53,7 +54,9 @@ class Delivery:
         self.wanted = 0
         self.covered = 0
         self._eager = False
+        self.over = False
         self._patient = True
+        self._crossed = False
         self._pumping = False
         self._again: asyncio.TimerHandle | None = None
         self.about: frozenset[int] = frozenset()
@@ -200,14 +203,16 @@ class Delivery:
 
     def _maybe_ask(self) -> None:
         state, port, floor = self._ledger.state, self.port, self.floor
-        if port is None or self.wanted <= self.covered or not (floor.idle if self._patient else floor.free):
+        if self.over or port is None or self.wanted <= self.covered:
+            return
+        if not (floor.idle if self._patient else floor.free):
             return
         if state.open_batches or any(state.slots[n].run in self._execution.landing for n in state.unsent):
             return
         if any(state.slots[n].context == state.context for n in state.unsent) and not self._eager:
             return
         self._eager = False
-        self._patient = True
+        self._patient, self._crossed = True, False
         self._cover()
         floor.asked = True
         self._ledger.write(
@@ -237,11 +242,17 @@ class Delivery:
         self.close_open_calls()
 
     def reply_refused(self) -> None:
-        """The platform refused the reply, for example because one is active: ask again when it ends (O5)."""
+        """The platform refused the reply, for example because one is active: ask again when it ends (O5).
+
+        One that is active and was not told of yet has begun without seeing what the reply was asked for.
+        """
         self.floor.asked = False
         self.covered = min(self.covered, self.wanted - 1)
         self._wants.append(0)
         self._patient = False
+        self._crossed = not self.floor.active
+        if self._crossed:
+            self.floor.expect(self._limits.reply_grace)
         self.pump()
 
     def generation_began(self, generation: str) -> None:
@@ -249,10 +260,12 @@ class Delivery:
         floor = self.floor
         floor.active, floor.asked = generation, False
         self._after = frozenset()
-        self._cover()
         self.began[generation] = self._ledger.clock.wall()
-        self._shows[generation] = frozenset(self._sent_since)
-        self._sent_since.clear()
+        if not self._crossed:
+            self._cover()
+            self._shows[generation] = frozenset(self._sent_since)
+            self._sent_since.clear()
+        self._crossed = False
         floor.expected()
 
     def generation_ended(self, generation: str, *, cut: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from toolguard.stores.base import SessionRow, Store
     from toolguard.tools.tool import Tool
 
+FollowUp: TypeAlias = "Callable[[str, list[Unheard]], Awaitable[None] | None]"
+"""Called with a session's id and what its caller never heard."""
 _SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
 BUSY_FOR = 5.0
 """Seconds that opening a store or a session is tried again while other processes hold it."""
@@ -56,7 +59,7 @@ class Entrance:
         policy: Policy | None,
         listener: Listener | None,
         mode: str,
-        follow_up: Callable[[str, list[Unheard]], Awaitable[None] | None] | None,
+        follow_up: FollowUp | None,
     ) -> None:
         self._journal = journal
         self._switches = switches
@@ -176,14 +179,23 @@ class Entrance:
         session = wiring.ledger.state.session
         self.sessions.pop(session, None)
         try:
-            await self._journal.fate(entry)
-            await self._journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
-        except StoreError as error:
-            wiring.execution.notice("close_not_recorded", str(error))
+            async with asyncio.timeout(self._limits.drain):
+                await self._journal.fate(entry)
+                await self._journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
+        except (StoreError, TimeoutError) as error:
+            wiring.execution.notice("close_not_recorded", str(error) or "the store did not answer in time")
         if self._follow_up is not None and not resumable:
-            answer = self._follow_up(session, unheard_of(wiring.ledger.state))
-            if answer is not None:
-                await answer
+            await self._follow(self._follow_up, wiring)
+
+    async def _follow(self, hook: FollowUp, wiring: Wiring) -> None:
+        """Tell the application what was not heard; its code may fail or hang, the closing does not."""
+        try:
+            async with asyncio.timeout(self._limits.drain):
+                answer = hook(wiring.ledger.state.session, unheard_of(wiring.ledger.state))
+                if answer is not None:
+                    await answer
+        except Exception as error:  # noqa: BLE001 - the application's own code
+            wiring.execution.notice("follow_up_failed", f"{type(error).__name__}: {error}")
 
 
 def _patiently() -> AsyncRetrying:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolguard.tools.tool import Tool
 
 _SUSPENDED = "suspended"
+_LOOK_AGAIN = 0.5
 
 
 class Execution:
@@ -82,13 +83,14 @@ class Execution:
         """Keep an eye on a run in doubt whose body is gone."""
         live = Live(run, tool, arguments, injected={}, planned=None)
         live.given_up = True
+        live.tell()
         self.live[run.number] = live
         return live
 
     async def _drive(self, live: Live) -> None:
         try:
             if live.waits_for is not None:
-                await live.waits_for.ending()
+                await self._older(live.waits_for)
             unmet = await self._unmet(live)
             if unmet:
                 self.outcomes.fail(live, 1, "not_run", f"{unmet} did not succeed", refused=True)
@@ -111,6 +113,12 @@ class Execution:
             if live.run.phase.final:
                 self.gate.forget(live.run.number)
                 self.live.pop(live.run.number, None)
+
+    async def _older(self, live: Live) -> None:
+        """Newer content waits for an older write; for one in doubt until its request cannot arrive any more (D2)."""
+        await live.ending()
+        while live.run.phase is Phase.IN_DOUBT and self.outcomes.quarantine_left(live) > 0:  # noqa: ASYNC110 - time
+            await asyncio.sleep(min(self.outcomes.quarantine_left(live), _LOOK_AGAIN))
 
     async def _unmet(self, live: Live) -> str:
         """Wait for what the tool requires; the name of the first that did not end done, or nothing (O9)."""

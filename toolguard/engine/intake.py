@@ -87,9 +87,8 @@ class Intake:
             return arrival.number
         if injected:
             self.injected[arrival.number] = injected
-        wide = tool.spec.effect.writes and tool.spec.scope != "session"
         intent = self._judge.intent(tool.spec, arguments)
-        if wide:
+        if self._must_look(tool, intent):
             self._later_on(arrival.number, self._look_first(arrival, tool, arguments, intent))
         else:
             self._admit(arrival, tool, arguments, intent, None)
@@ -101,6 +100,11 @@ class Intake:
         if self._ledger.state.too_often(arrival.name, "", limit, self._ledger.clock.wall()):
             verdict, why = "breaker", ""
         self._answers.at_once(arrival, tool, None, verdict, why=why)
+
+    def _must_look(self, tool: Tool[Any, Any], intent: str) -> bool:
+        """Whether others may have claimed the intent: sessions of a wider scope, or this one's earlier owner."""
+        seen = intent in self._ledger.state.newest and not self._claims.known(intent)
+        return tool.spec.effect.writes and (tool.spec.scope != "session" or seen)
 
     async def _look_first(
         self, arrival: Arrival, tool: Tool[Any, Any], arguments: Arguments, intent: str, again: Live | None = None
@@ -154,7 +158,7 @@ class Intake:
         if injected:
             self.injected[number] = injected
         arrival = Arrival(name=tool.name, number=number, parent=within.calls[0] if within is not None else 0)
-        if tool.spec.effect.writes and tool.spec.scope != "session" and parent is None:
+        if self._must_look(tool, intent) and parent is None:
             await self._look_first(arrival, tool, arguments, intent)
         else:
             self._admit(arrival, tool, arguments, intent, None, parent=parent)

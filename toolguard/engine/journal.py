@@ -17,20 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger
 
-from toolguard.engine.batch import Entry, grouped
+from toolguard.engine.batch import Entry
+from toolguard.engine.lander import MAX_BATCH, MAX_WAITING, Lander
 from toolguard.errors import Fenced, StoreError, StoreUnavailable
-from toolguard.stores.base import Append, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from toolguard.stores.base import Store
+    from toolguard.stores.base import Append, Receipt, Store
 
 T = TypeVar("T")
-MAX_BATCH = 256
-"""Records a commit takes at most, so that a flood cannot hold the interpreter lock for long."""
-MAX_WAITING = 20_000
-"""Appends that may wait for the writer; beyond it the store counts as unavailable."""
 AGAIN = 0.25
 """Seconds between two tries to write what a failing store has left waiting."""
 
@@ -59,8 +55,7 @@ class Journal:
         """Called on the loop for an append that was refused because somebody else owns its session by now."""
         self.delayed: Callable[[set[str], StoreError], None] | None = None
         """Called on the loop with sessions whose records have to wait, because the store fails."""
-        self._late: list[Entry] = []
-        self._delayed: set[str] = set()
+        self._lander = Lander(store, self._waits)
         self._queue: SimpleQueue[_Work] = SimpleQueue()
         self._held: list[Entry] = []
         self._thread: threading.Thread | None = None
@@ -98,9 +93,11 @@ class Journal:
             self._stop()
 
     def _last(self, store: Store) -> None:
-        self._report(self._commit([]))
-        if self._late:
-            logger.error("toolguard: {} records could not be written before the store was closed", len(self._late))
+        self._report(self._lander.commit([]))
+        if self._lander.late:
+            logger.error(
+                "toolguard: {} records could not be written before the store was closed", len(self._lander.late)
+            )
         store.close()
 
     def _stop(self) -> None:
@@ -130,7 +127,7 @@ class Journal:
             )
             return entry
         if self._thread is None:
-            self._finish(self._commit([entry]))
+            self._finish(self._lander.commit([entry]))
             return entry
         self._held.append(entry)
         if wait:
@@ -202,12 +199,12 @@ class Journal:
 
     def _write(self) -> None:
         queue = self._queue
-        idle = getattr(self.store, "idle", None)
         held: _Work = _NOTHING
         while True:
             if held is _NOTHING:
-                if idle is not None and queue.empty():
-                    idle()
+                if queue.empty():
+                    with suppress(StoreError):  # housekeeping that cannot be done now is done later
+                        self.store.idle()
                 held = self._next()
             batch: list[Entry] = []
             while isinstance(held, Entry):
@@ -216,7 +213,7 @@ class Journal:
                 if len(batch) < MAX_BATCH and not queue.empty():
                     held = queue.get()
             if batch:
-                self._report(self._commit(batch))
+                self._report(self._lander.commit(batch))
                 continue
             if held is None:
                 return
@@ -226,62 +223,18 @@ class Journal:
 
     def _next(self) -> _Work:
         """The next piece of work; what waits for a failing store is tried again meanwhile."""
-        while self._late:
+        while self._lander.late:
             try:
                 return self._queue.get(timeout=AGAIN)
             except Empty:
-                self._report(self._commit([]))
+                self._report(self._lander.commit([]))
         return self._queue.get()
 
-    def _commit(self, batch: list[Entry]) -> list[Entry]:
-        """Write a batch, behind what an earlier failure has left waiting.
-
-        Returns:
-            The entries whose fate is known now.
-        """
-        late, self._late = self._late, []
-        for start in range(0, len(late), MAX_BATCH):
-            error = self._land(late[start : start + MAX_BATCH])
-            if error is not None:
-                self._late = late[start:]
-                return [*late[:start], *self._put_off(batch, error)]
-        self._delayed.clear()
-        error = self._land(batch)
-        return [*late, *(batch if error is None else self._put_off(batch, error))]
-
-    def _put_off(self, batch: list[Entry], error: StoreError) -> list[Entry]:
-        """The store failed: who waits for a record is told, what nobody waits for is written when the store is back."""
-        told: list[Entry] = []
-        for entry in batch:
-            if entry.error is None and not entry.awaited and len(self._late) < MAX_WAITING:
-                self._late.append(entry)
-                continue
-            entry.error = entry.error or error
-            told.append(entry)
-        sessions = {entry.append.session for entry in self._late} - self._delayed
-        self._delayed |= sessions
-        if sessions and self.delayed is not None and self._loop is not None:
+    def _waits(self, sessions: set[str], error: StoreError) -> None:
+        """On the writer's side: records of these sessions have to wait."""
+        if self.delayed is not None and self._loop is not None:
             with suppress(RuntimeError):  # the loop closed in between; nobody is left to tell
                 self._loop.call_soon_threadsafe(self.delayed, sessions, error)
-        return told
-
-    def _land(self, batch: list[Entry]) -> StoreError | None:
-        """Write a batch in one transaction; the error if all of it failed."""
-        groups = grouped(batch)
-        try:
-            answers = self.store.commit([append for append, _ in groups]) if groups else []
-        except StoreError as error:
-            return error
-        except Exception as error:  # noqa: BLE001 - the writer must outlive whatever a store does
-            return StoreUnavailable(f"the store failed: {type(error).__name__}: {error}")
-        for (_, entries), answer in zip(groups, answers, strict=True):
-            for entry in entries:
-                if isinstance(answer, StoreError):
-                    entry.error = answer
-                else:
-                    entry.receipt = answer
-                    answer = Receipt(answer.seq + len(entry.append.drafts), answer.epoch)  # noqa: PLW2901
-        return None
 
     def _report(self, batch: list[Entry]) -> None:
         if self.landed is None and not any(e.awaited or e.error is not None for e in batch):

@@ -30,6 +30,8 @@ _SAID: dict[type[r.Record], tuple[str, ...]] = {
     r.Noticed: ("code", "call", "run"),
     r.Failed: ("run", "code"),
     r.Stopped: ("run", "reason"),
+    r.Returned: ("run", "source"),
+    r.CommitBegan: ("run",),
     r.Recovered: ("cause", "gap_ms"),
     r.Closed: ("why", "unfinished"),
     r.HandOffRecord: ("frm", "to"),
@@ -40,5 +42,16 @@ _SAID: dict[type[r.Record], tuple[str, ...]] = {
 def log_event(event: Event) -> None:
     """One line for one event: abnormal ends as warnings, the rest for debugging; never arguments or results."""
     kind = type(event.record)
-    details = " ".join(f"{name}={getattr(event.record, name)!r}" for name in _SAID.get(kind, ()))
+    if isinstance(event.record, r.Interrupted):
+        details = _decided(event.record)
+    else:
+        details = " ".join(f"{name}={getattr(event.record, name)!r}" for name in _SAID.get(kind, ()))
     logger.log(_LEVELS.get(kind, "DEBUG"), "{} {} {}", event.ref, event.kind, details)
+
+
+def _decided(record: r.Interrupted) -> str:
+    """What came in between and what was done about which run; never the caller's words."""
+    one = record.interrupt
+    what = [str(getattr(one, name)) for name in ("stage", "kind", "why", "who") if getattr(one, name, None)]
+    done = [f"{decided.run}:{decided.choice}" for decided in record.decisions]
+    return f"what={' '.join([str(one.__struct_config__.tag), *what])!r} policy={record.policy!r} decided={done}"

@@ -108,12 +108,11 @@ class Reports:
         """The framework replaced the response because the caller's turn went on (G6)."""
         state = self.state
         slots = [slot for slot in state.slots.values() if slot.generation == generation and not slot.sent]
-        for slot in slots:
-            slot.detached = True
+        gone = {slot.number for slot in slots}
         alone = [
             run
             for run in (state.runs[n] for n in sorted(state.open_runs))
-            if all(state.slots[call].detached for call in run.calls) and any(s.run == run.number for s in slots)
+            if gone & set(run.calls) and all(call in gone or state.slots[call].detached for call in run.calls)
         ]
         self._w.barge_ins.interrupt(Discarded(at=self._now(), generation=generation), alone)
         self._w.intake.supersede(slots)

@@ -40,7 +40,8 @@ async def outcome(wiring: Wiring, tool: Tool[Any, Any], number: int) -> Any:
     while True:
         slot = state.slots[number]
         run = state.runs.get(slot.run)
-        live = wiring.execution.live.get(slot.run, live)
+        if slot.run in wiring.execution.live:
+            live = wiring.execution.live[slot.run]
         if run is not None and run.settled:
             return _value(state.ref(number), tool, run, live)
         if run is None and slot.answer is not None:

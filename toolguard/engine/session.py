@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from toolguard.core import records as r
@@ -34,6 +35,7 @@ class Session(Reports):
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
+        self._closing: asyncio.Task[None] | None = None
         wiring.execution.take_child = self._child
         wiring.execution.on_settled = self._settled
 
@@ -94,10 +96,16 @@ class Session(Reports):
         return packet
 
     async def close(self, why: Literal["hang_up", "shutdown"] = "hang_up") -> None:
-        """End the session: decide about what runs, let commits finish in the drain window, close every call."""
-        if self._gone:
-            return
-        self._gone = True
+        """End the session: decide about what runs, let commits finish in the drain window, close every call.
+
+        Whoever comes second waits for the same end. Being cancelled ends the waiting, not the closing (G7).
+        """
+        if self._closing is None:
+            self._gone = True
+            self._closing = asyncio.create_task(self._close(why), name="toolguard:close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self, why: Literal["hang_up", "shutdown"]) -> None:
         w, state = self._w, self.state
         if w.ledger.fenced:
             w.stop()
@@ -108,6 +116,7 @@ class Session(Reports):
                 w.execution.suspend(one.run)
         w.barge_ins.forget()
         w.barge_ins.holds.caller_came_back()
+        w.delivery.over = True
         left = await w.execution.drain(w.limits.drain, reads=why == "hang_up")
         for live in left:
             w.execution.give_up(live, f"the session ended ({why}) before it did")

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from toolguard.tools.arguments import Arguments
-    from toolguard.tools.guarded import Guarded
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -19,14 +18,14 @@ class Invocation(Generic[R_co]):
     """One call of a tool, prepared but not made: what an undo offers, what ``rehearse`` plays.
 
     Attributes:
-        tool: The tool.
+        tool: The :class:`toolguard.Tool`.
         instance: What a method is bound to, else None.
         args: Positional arguments as given.
         kwargs: Named arguments as given.
         arguments: The same, validated.
     """
 
-    tool: Guarded[..., Any]
+    tool: Any
     instance: Any = field(repr=False)
     args: tuple[Any, ...] = field(repr=False)
     kwargs: Mapping[str, Any] = field(repr=False)

@@ -118,6 +118,7 @@ class Played:
         acts: The ledger of side effects.
         entries: The journal; empty for the naive application.
         open_calls: The store's index of calls that are open or in doubt.
+        sessions: The store's sessions with their states, ``open`` or ``closed``.
         faults: What went wrong unseen: exceptions that nobody took, coroutines never awaited, tasks left over.
         lag: By how many milliseconds the loop was late at worst, where the timeline has it tick.
         app: What the application was told, by name, for scenarios of their own.
@@ -139,6 +140,7 @@ class Played:
     acts: Sequence[Act] = ()
     entries: Sequence[Entry] = ()
     open_calls: Sequence[tuple[str, str]] = ()
+    sessions: Sequence[tuple[str, str]] = ()
     faults: Sequence[str] = ()
     lag: float = 0.0
     app: Mapping[str, Any] = field(default_factory=dict[str, Any])

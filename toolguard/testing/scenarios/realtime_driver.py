@@ -41,8 +41,8 @@ class OpenAIRealtime:
         with virtual() as (runner, faults):
             setting = runner.run(self._play(script, room, faults))
         played = setting.played(self.name, guarded=True)
-        entries, open_calls = journal_of(setting.app["store"], setting.base)
-        return replace(played, entries=entries, open_calls=open_calls)
+        entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
+        return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
 
     async def _play(self, script: Script, room: Room, faults: list[str]) -> Setting:
         async with Setting(script, room, faults) as setting:
@@ -79,12 +79,14 @@ class _Process:
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
         session = await self._stack.enter_async_context(protect(setting.connection, guard, id=SESSION))
-        setting.app["session"] = session
+        setting.app["session"], setting.app["opened_at"] = session, EPOCH.timestamp() + loop.time()
         setting.workshop.conversation = Conversation(setting.connection, session)
         await setting.listen(realtime_tools(tools), _listen(setting.connection))
 
     async def end(self) -> None:
         await self._setting.deafen()
+        if self._setting.stage.store is not None:
+            self._setting.stage.store.live()
         await self._stack.aclose()
 
     async def again(self) -> None:
@@ -119,10 +121,11 @@ class NaiveRealtime:
                 await setting.connect()
                 app = await _NaiveApp.begin(setting)
 
-            try:
-                await setting.go(again)
-            finally:
-                await app.end()
+            with torn_down():
+                try:
+                    await setting.go(again)
+                finally:
+                    await app.end()
         return setting
 
 

@@ -121,12 +121,13 @@ def _notes(line: Line, base: float) -> list[Sent]:
     return notes
 
 
-def journal_of(store: Store, base: float) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Read the whole journal and the index of open calls back from a store that nobody has open any more."""
+def journal_of(store: Store, base: float) -> tuple[list[Entry], list[tuple[str, str]], list[tuple[str, str]]]:
+    """Read the whole journal, the index of open calls and the sessions back from a store that nobody has open."""
     store.open("judge")
     entries: list[Entry] = []
     try:
-        for row in store.sessions():
+        rows = store.sessions()
+        for row in rows:
             after = 0
             while frames := store.read(row.session, after=after, limit=_PAGE):
                 for frame in frames:
@@ -137,4 +138,4 @@ def journal_of(store: Store, base: float) -> tuple[list[Entry], list[tuple[str, 
         open_calls = [(mark.tool, mark.phase) for mark in store.open_calls()]
     finally:
         store.close()
-    return entries, open_calls
+    return entries, open_calls, [(row.session, row.state) for row in rows]

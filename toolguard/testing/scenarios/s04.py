@@ -71,7 +71,7 @@ def the_body_runs_on(played: Played) -> None:
 
 @check(
     "S04.2",
-    saboteur=Saboteur("toolguard/core/outbox.py", old='more["note"] = _TOO_LATE', new='more["note"] = ""'),
+    saboteur=Saboteur("toolguard/core/outbox.py", old='_TOO_LATE = "The', new='_TOO_LATE = "" and "The'),
 )
 def the_model_is_told_the_truth(played: Played) -> None:
     """The last word says that it is done and that the caller wanted it back; no word says that it is not."""

@@ -35,20 +35,21 @@ def _of_the_caller(step: Step) -> bool:
 
 def _dead_from(script: Script, at: float) -> Script:
     """The store answers until then, and never again while the conversation lasts."""
-    return script.without(lambda step: step.who == "store").with_steps(Step(at=at, who="store", does="dies"))
+    dies = Step(at=at, who="store", does="dies")
+    return script.without(lambda step: step.who == "store").with_steps(dies).but(rest=3.0)
 
 
 @variant("S19", "speaking")
 def _speaking(script: Script) -> Script:
     """The agent is heard when the caller cuts in."""
     words = Step(at=0, who="model", does="says", text="One moment, I am asking the other system", ms=2000, generation="g1")
-    return script.with_steps(words)
+    return script.with_steps(words).but(rest=2.0)
 
 
 @variant("S19", "filler")
 def _filler(script: Script) -> Script:
     """Nobody speaks, the tool takes three seconds, and the caller is to hear something after one and a half."""
-    quiet = script.without(_of_the_caller).with_step("tool.returns", at=3100)
+    quiet = script.without(_of_the_caller).with_step("tool.returns", at=3100).but(rest=2.0)
     return quiet.with_tool("sync_http", options={"filler": "One moment please."})
 
 
@@ -62,7 +63,7 @@ def _booking(script: Script) -> Script:
 def _keeping(script: Script) -> Script:
     """The tool keeps its progress once."""
     kept = Step(at=_KEPT, who="tool", does="reports", call="c1", text="half")
-    return script.without(_of_the_caller).with_steps(kept)
+    return script.without(_of_the_caller).with_steps(kept).but(rest=2.0)
 
 
 @variant("S19", "dead")
@@ -73,6 +74,12 @@ def _dead(script: Script) -> Script:
 
 @variant("S19", "dead_booking")
 def _dead_booking(script: Script) -> Script:
+    return _dead_from(_booking(script).without(_of_the_caller), 50)
+
+
+@variant("S19", "dead_commit")
+def _dead_commit(script: Script) -> Script:
+    """The store dies between the call and its commit record."""
     return _dead_from(_booking(script).without(_of_the_caller), 150)
 
 
@@ -122,18 +129,13 @@ def the_interruption_is_handled_at_once(played: Played) -> None:
     must(abs(at - _SPEAKS) <= _SLACK, f"it was handled at {at:.0f} ms")
     opened = next(one for one in played.entries if isinstance(one.record, r.Opened))
     first = next(frame for frame in played.heard if frame.type == "input_audio_buffer.speech_started")
-    passed = (onset.at.timestamp() - _wall(played)) * 1000 - opened.at
-    must(abs(passed - (first.at - opened.at)) <= _SLACK, f"it carries a time {passed:.0f} ms after the beginning")
+    carried = (onset.at.timestamp() - played.app["opened_at"]) * 1000 + opened.at
+    must(abs(carried - _SPEAKS) <= _SLACK, f"it carries the time {carried:.0f} ms")
     must(abs(first.at - _SPEAKS) <= _SLACK, f"the caller was heard at {first.at:.0f} ms")
     must(len(record.decisions) == 1, "nothing was decided about the call")
     if played.script.variant == "speaking":
         cuts = [frame.at for frame in played.frames if frame.type == "conversation.item.truncate"]
         must(len(cuts) == 1 and abs(cuts[0] - _SPEAKS) <= _SLACK, f"the speech was cut at {cuts} ms")
-
-
-def _wall(played: Played) -> float:
-    """Wall time of the session's beginning, in seconds."""
-    return float(played.app["opened_at"])
 
 
 @check(
@@ -156,7 +158,7 @@ def the_filler_is_spoken_in_time(played: Played) -> None:
 
 @check(
     "S19.4",
-    plays=("keeping", "dead", "dead_booking", "dies_late"),
+    plays=("keeping", "dead", "dead_booking", "dead_commit", "dies_late"),
     saboteur=Saboteur(
         "toolguard/engine/body.py", old=", within=engine.limits.checkpoint)", new=")"
     ),
@@ -175,7 +177,7 @@ def a_dead_store_costs_a_bounded_time(played: Played) -> None:
         most = _CHECKPOINT if name == "dead" else _CHECKPOINT - _SLACK
         must(late <= most + _SLACK, f"the checkpoint cost it {late:.0f} ms")
         must(answer.at - ended[0].at <= _SLACK, f"its result waited for {answer.at - ended[0].at:.0f} ms")
-    elif name == "dead_booking":
+    elif name in {"dead_booking", "dead_commit"}:
         must(played.effects("book") == 0, "it took effect although that could not be recorded")
         must(answer.at <= _CALLED + 600 + _COMMIT + _SLACK, f"it was answered at {answer.at:.0f} ms")
         must('"toolguard"' in answer.text and "result" not in answer.text, f"it was answered {answer.text}")

@@ -1,0 +1,34 @@
+"""What each adapter's platform can and cannot do: the capability matrix of ``toolguard doctor``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROWS: Sequence[Mapping[str, str]] = (
+    {
+        "adapter": "openai_realtime",
+        "interrupt signal": "speech_started, at once",
+        "call id": "yes",
+        "native cancel": "no",
+        "late result": "as a message",
+        "silent output": "yes: speech is asked for apart",
+        "evidence of hearing": "heard (playback)",
+        "resume": "not yet",
+        "hand-off slot": "same connection",
+    },
+    {
+        "adapter": "livekit (pipeline)",
+        "interrupt signal": "user state, at once",
+        "call id": "yes",
+        "native cancel": "no",
+        "late result": "as a call and output pair",
+        "silent output": "yes",
+        "evidence of hearing": "heard (playout)",
+        "resume": "not yet",
+        "hand-off slot": "not yet",
+    },
+)
+"""One row an adapter; every row has the same keys."""
