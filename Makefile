@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
+PEERS := .bench
 BENCH := $(VENV)/.bench
 
 .PHONY: help demo test check scenarios bench clean
@@ -28,7 +29,9 @@ $(DEV): pyproject.toml $(CORE)
 
 $(BENCH): pyproject.toml $(DEV)
 	@echo "== installing the peers of the benchmarks (a minute or two)"
-	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --group bench
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade "pip>=25.1"
+	@$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --editable . --group bench
 	@touch $@
 
 demo: $(CORE) ## one phone call, played naive, observed and enforced (well under a minute after set-up)
@@ -55,4 +58,4 @@ bench: $(BENCH) ## ratios to floors and peers, interleaved in one run (some minu
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

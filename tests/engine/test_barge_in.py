@@ -660,3 +660,19 @@ async def test_w2_a_shutdown_while_the_commit_is_written_ends_the_run_failed_wit
         store.go.set()
         await closing
     assert (folded(store).runs[1].phase.value, len(effects)) == ("failed", 0)
+
+
+async def test_h4_a_mutation_that_commits_at_its_start_is_not_run_again_after_a_crash(effects):
+    @toolguard.mutation(identity="who")
+    async def pay(who: str) -> str:
+        effects(who)
+        await asyncio.sleep(5)
+        return "ch_1"
+
+    store = MemoryStore()
+    async with crashed(store, pay) as h:
+        h.call("c1", pay, who="ana")
+        await really(lambda: effects.done)
+    async with house(pay, store=store) as h:
+        await asyncio.sleep(600)
+        assert (h.phase(), len(effects)) == ("in_doubt", 1)

@@ -245,6 +245,18 @@ async def test_o5_outputs_of_a_response_that_the_application_stopped_ask_for_no_
         assert (len(h.port.outputs), h.port.asked) == (1, [])
 
 
+async def test_o5_an_output_that_was_sent_before_the_application_stopped_its_response_asks_for_none_either():
+    async with house(wait) as h:
+        h.session.generation_began("g1")
+        h.call("c1", wait, generation="g1", seconds=0)
+        await turns()
+        assert len(h.port.outputs) == 1
+        h.session.interrupted("g1")
+        h.session.generation_ended("g1", "cancelled")
+        await asyncio.sleep(3)
+        assert h.port.asked == []
+
+
 async def test_o5_announce_when_idle_waits_until_nobody_is_heard():
     @toolguard.read(announce="when_idle")
     async def quiet(city: str) -> str:

@@ -40,6 +40,7 @@ class Claims:
         self._ledger = ledger
         self._versions: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._said: dict[int, str] = {}
 
     def row(self, run: Run, state: str) -> ClaimRow:
         """What the store keeps of a run's occurrence."""
@@ -80,8 +81,9 @@ class Claims:
 
     def settle(self, run: Run) -> None:
         """Write down how an occurrence ended; failure here costs a later look, never the outcome."""
-        if not run.effect.writes or not run.intent:
+        if not run.effect.writes or not run.intent or self._said.get(run.number) == self.state_of(run):
             return
+        self._said[run.number] = self.state_of(run)
         self._in_background(self._settle(run, self._put(run)))
 
     def repair(self) -> None:

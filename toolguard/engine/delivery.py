@@ -221,11 +221,7 @@ class Delivery:
         port.ask_reply()
 
     def want_reply(self) -> None:
-        """The caller's turn wants an answer: every open call gets its placeholder first (O2).
-
-        A turn that takes back what can no longer be stopped is answered when that has ended, whatever the end is, or
-        when the patience of its call is used up (G8).
-        """
+        """The caller's turn wants an answer: behind placeholders (O2), or when what it takes back has ended (G8)."""
         self._want()
         self._patient = False
         self._after = self.about

@@ -56,6 +56,7 @@ class Execution:
         self.outcomes = Outcomes(self)
         self._attempts = Attempts(self, self.outcomes)
         self.on_settled: Callable[[Live], None] = lambda _live: None
+        self.on_ending: Callable[[Run], None] = lambda _run: None
         self.on_overdue: Callable[[Live], None] = lambda _live: None
         self.on_refused: Callable[[Live, StoreError], None] = lambda _live, _error: None
         self.take_child: Callable[[Live, Tool[Any, Any], Arguments], Awaitable[Any]] | None = None

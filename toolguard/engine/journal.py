@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AGAIN = 0.25
 """Seconds between two tries to write what a failing store has left waiting."""
+CLOSE_WITHIN = 30.0
+"""Seconds that closing waits for what is still to be written."""
 
 
 _Work = Entry | Callable[[], None] | None
@@ -84,11 +86,15 @@ class Journal:
             raise
 
     async def close(self) -> None:
-        """Write what is waiting, close the store, end the thread."""
+        """Write what is waiting, close the store, end the thread; a store that hangs is left to its thread."""
         if not self._opened:
             return
         try:
-            await self.ask(self._last)
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self.ask(self._last)
+        except TimeoutError:
+            self._thread = None
+            logger.error("toolguard: the store did not close within {:g} s; records may be lost", CLOSE_WITHIN)
         finally:
             self._stop()
 

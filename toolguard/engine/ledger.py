@@ -93,10 +93,14 @@ class Ledger:
 
         From this moment everything in this process sees them; :meth:`journal.fate` tells whether they are kept.
         """
+        self.fold(*records)
+        return self.append(*records, durable=durable, wait=wait, swaps=swaps, after=after)
+
+    def fold(self, *records: r.Record) -> None:
+        """Fold records into the state; :meth:`append` has to follow in the same turn of the loop."""
         at = self.clock.wall()
         for record in records:
             self.state.apply(record, at)
-        return self.append(*records, durable=durable, wait=wait, swaps=swaps, after=after)
 
     def append(
         self,

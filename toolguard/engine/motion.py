@@ -30,6 +30,7 @@ class Motion(Protocol):
     fresh: FreshReads | None
     scope_of: Callable[[str], str]
     on_settled: Callable[[Live], None]
+    on_ending: Callable[[Run], None]
 
     async def commit(self, live: Live, number: int) -> str:
         """Pass the gate, write the commit record, hand out the key (W1, W2)."""

@@ -150,7 +150,10 @@ class Outcomes:
             return
         writes = run.effect.writes
         durable = run.effect is Effect.MUTATION and live.spec.durability != "process"
-        entry = engine.ledger.write(record, durable=durable, wait=writes)
+        engine.ledger.fold(record)
+        if writes:
+            engine.on_ending(run)
+        entry = engine.ledger.append(record, durable=durable, wait=writes)
         if writes:
             engine.landing.add(run.number)
             try:

@@ -38,6 +38,7 @@ class Session(Reports):
         self._closing: asyncio.Task[None] | None = None
         wiring.execution.take_child = self._child
         wiring.execution.on_settled = self._settled
+        wiring.execution.on_ending = wiring.claims.settle
 
     @property
     def wiring(self) -> Wiring:

@@ -23,7 +23,7 @@ def events(guard: Guard, app: dict[str, Any]) -> Generator[None]:
 
     async def listen() -> None:
         async for event in guard.events():
-            heard.append(event)
+            heard.append(event)  # noqa: PERF401 - the stream has no end
 
     task = asyncio.create_task(listen(), name="events")
     try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.realtime_stage import RealtimeStage
@@ -36,7 +36,7 @@ def is_cancelled(_stage: RealtimeStage, _step: Step) -> None:
 
 
 @contextmanager
-def torn_down() -> Iterator[None]:
+def torn_down() -> Generator[None]:
     """What is cancelled inside ends here."""
     task = asyncio.current_task()
     try:

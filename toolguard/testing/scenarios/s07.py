@@ -120,8 +120,8 @@ def other_arguments_are_a_conflict(played: Played) -> None:
     plays=_RESTARTED,
     saboteur=Saboteur(
         "toolguard/engine/entrance.py",
-        old="    if _SECRET not in notes:\n",
-        new="    if True:\n",
+        old="    return notes[_SECRET]\n",
+        new="    return secrets.token_bytes(32)\n",
     ),
 )
 def it_holds_over_a_restart(played: Played) -> None:

@@ -79,8 +79,8 @@ def the_output_leaves_at_once(played: Played) -> None:
     plays=("main", "talks_on", "two_results"),
     saboteur=Saboteur(
         "toolguard/engine/floor.py",
-        old="return not (self.speaking or self.active or self.asked",
-        new="return not (self.speaking or self.asked",
+        old="return not (self.speaking or self.active",
+        new="return not (self.active",
     ),
 )
 def a_reply_is_asked_for_once_and_in_turn(played: Played) -> None:

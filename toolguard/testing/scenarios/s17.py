@@ -122,10 +122,8 @@ def nothing_is_decided_too_early(played: Played) -> None:
     together=True,
     saboteur=Saboteur(
         "toolguard/policies/table.py",
-        old='"backchannel": Cell(_go("the caller only showed that they listen"), "go on"),\n    "addition": Cell(_go("the '
-        'caller added something", announce="when_idle")',
-        new='"backchannel": Cell(_stop("the caller spoke"), "stop"),\n    "addition": Cell(_go("the '
-        'caller added something", announce="when_idle")',
+        old='"onset": Cell(_go("a read goes on while the caller speaks"), "go on"),',
+        new='"onset": Cell(_stop("the caller speaks"), "stop"),',
     ),
 )
 def the_tool_does_not_notice(plays: tuple[Played, ...]) -> None:

@@ -123,7 +123,9 @@ def the_shield_lasts_as_long_as_the_tool(played: Played) -> None:
 @check(
     "S18.2",
     plays=("main", "fails", "slow", "other_topic"),
-    saboteur=Saboteur("toolguard/engine/delivery.py", old="        if not self._awaited():\n", new="        if True:\n"),
+    saboteur=Saboteur(
+        "toolguard/engine/delivery.py", old="        if not self._awaited():\n", new="        if True:\n"
+    ),
 )
 def only_the_reply_about_it_waits(played: Played) -> None:
     """Words and class are kept at once; the reply waits for c1's end or its patience if c1 is what it is about."""
@@ -166,7 +168,7 @@ def the_agent_can_be_interrupted_again(played: Played) -> None:
     must(abs(heard - 900) <= _SLACK, f"it says that {heard} ms were heard")
     said = [record for at, record in played.records(r.Said) if abs(at - _AGAIN) <= _SLACK]
     must(len(said) == 1 and said[0].cut and said[0].unheard, f"the journal has: {said}")
-    onsets = [at for at, record in played.records(r.Interrupted) if abs(at - _AGAIN) <= _SLACK]
+    onsets = [at for at, _ in played.records(r.Interrupted) if abs(at - _AGAIN) <= _SLACK]
     must(len(onsets) == 1, "the interruption is not in the journal")
     must(not played.errors, f"the server refused something: {played.errors}")
 
@@ -212,7 +214,9 @@ def three_settings(plays: tuple[Played, ...]) -> None:
     ends = _ends(quiet)
     for played in (quiet, impatient, silent):
         name = played.script.variant
-        must(played.effects("book") == 1 and played.did("returned", "book")[0].at == ends, f"{name}: it did not survive")
+        must(
+            played.effects("book") == 1 and played.did("returned", "book")[0].at == ends, f"{name}: it did not survive"
+        )
         told = played.telling('"order"')
         must(len(told) == 1, f"{name}: its result was told {len(told)} times")
     must(quiet.answer("c1").at == ends, f"it was answered at {quiet.answer('c1').at:.0f} ms")

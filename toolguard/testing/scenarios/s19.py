@@ -42,7 +42,9 @@ def _dead_from(script: Script, at: float) -> Script:
 @variant("S19", "speaking")
 def _speaking(script: Script) -> Script:
     """The agent is heard when the caller cuts in."""
-    words = Step(at=0, who="model", does="says", text="One moment, I am asking the other system", ms=2000, generation="g1")
+    words = Step(
+        at=0, who="model", does="says", text="One moment, I am asking the other system", ms=2000, generation="g1"
+    )
     return script.with_steps(words).but(rest=2.0)
 
 
@@ -92,7 +94,9 @@ def _dies_late(script: Script) -> Script:
 @check(
     "S19.1",
     plays=("main", "speaking", "booking", "keeping"),
-    saboteur=Saboteur("toolguard/engine/journal.py", old="        if self.store.threaded:\n", new="        if False:\n"),
+    saboteur=Saboteur(
+        "toolguard/engine/journal.py", old="        if self.store.threaded:\n", new="        if False:\n"
+    ),
 )
 def nothing_blocking_runs_on_the_loop(played: Played) -> None:
     """Neither the bodies nor any call of the store ran on the loop's thread, and the loop was never late."""
@@ -142,7 +146,9 @@ def the_interruption_is_handled_at_once(played: Played) -> None:
     "S19.3",
     plays=("filler",),
     saboteur=Saboteur(
-        "toolguard/engine/delivery.py", old="        if spec.filler:\n", new="        if spec.filler and not spec.name:\n"
+        "toolguard/engine/delivery.py",
+        old="        if spec.filler:\n",
+        new="        if spec.filler and not spec.name:\n",
     ),
 )
 def the_filler_is_spoken_in_time(played: Played) -> None:
@@ -159,9 +165,7 @@ def the_filler_is_spoken_in_time(played: Played) -> None:
 @check(
     "S19.4",
     plays=("keeping", "dead", "dead_booking", "dead_commit", "dies_late"),
-    saboteur=Saboteur(
-        "toolguard/engine/body.py", old=", within=engine.limits.checkpoint)", new=")"
-    ),
+    saboteur=Saboteur("toolguard/engine/body.py", old=", within=engine.limits.checkpoint)", new=")"),
 )
 def a_dead_store_costs_a_bounded_time(played: Played) -> None:
     """A read goes on, a write is refused before its effect or told after it, each within its limit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from toolguard.core import records as r
 from toolguard.testing.scenarios.beside import events
@@ -130,8 +130,8 @@ def repeats_are_told_what_they_are(played: Played) -> None:
     for step in _calls(played)[1:]:
         text = played.answer(step.call).text
         must(text.strip(), f"{step.call} has an empty answer")
-        told: object = json.loads(text)
-        must(isinstance(told, dict) and told.get("toolguard") and told.get("message"), f"{step.call} was told {text}")
+        told = _told(text)
+        must(told.get("toolguard") and told.get("message"), f"{step.call} was told {text}")
     if played.script.variant != "failing":
         must(played.effects("end_call") == 1, f"the call was ended {played.effects('end_call')} times")
 
@@ -161,11 +161,16 @@ def the_breaker_trips(played: Played) -> None:
 
 
 def _form(played: Played, call: str) -> str:
+    return str(_told(played.answer(call).text).get("toolguard", ""))
+
+
+def _told(text: str) -> dict[str, Any]:
+    """An answer of toolguard's own; empty for a plain result."""
     try:
-        told: object = json.loads(played.answer(call).text)
+        found: object = json.loads(text)
     except json.JSONDecodeError:
-        return ""
-    return str(told.get("toolguard", "")) if isinstance(told, dict) else ""
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 @check(

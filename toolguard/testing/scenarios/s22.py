@@ -104,7 +104,7 @@ def _phase(played: Played) -> str:
     ),
 )
 def it_never_vanishes(played: Played) -> None:
-    """It ends in the drain window, is stopped before its commit, or is in doubt; the body is cut off in no other way."""
+    """It ends in the drain window, is stopped before its commit, or is in doubt; no body is cut off otherwise."""
     phase = _phase(played)
     must(played.began("book") == 1, f"the body began {played.began('book')} times")
     must(played.effects("book") == (phase != "cancelled"), f"it took effect {played.effects('book')} times")
@@ -132,8 +132,8 @@ def there_is_a_last_record(played: Played) -> None:
     must(decided[0].decisions[0].choice == ("stop" if early else "go_on"), f"it was decided {decided[0].decisions}")
     last = played.entries[-1].record
     must(isinstance(last, r.Closed), f"the journal ends with {played.entries[-1]}")
-    kind = {"cancelled": r.Stopped, "in_doubt": r.Lost, "done": r.Returned}[_phase(played)]
-    ends = [record for record in (entry.record for entry in played.entries) if isinstance(record, kind)]
+    kinds: dict[str, type[r.Record]] = {"cancelled": r.Stopped, "in_doubt": r.Lost, "done": r.Returned}
+    ends = [record for _, record in played.records(kinds[_phase(played)])]
     must(len(ends) == 1, f"its end is not in the journal: {[entry.kind for entry in played.entries]}")
     why = getattr(ends[0], "reason", "") or getattr(ends[0], "why", "")
     must(why or _phase(played) == "done", "its end has no reason")
