@@ -131,6 +131,17 @@ async def decline(who: str) -> str:
     raise Refused(f"{who} has no account")
 
 
+@toolguard.mutation(identity="who", hard_limit=60)
+async def ship(who: str) -> str:
+    return act("ship", toolguard.current_call().key, who)
+
+
+@ship.probe
+async def find_shipment(attempt: Attempt, who: str) -> Finding[str]:
+    tell("asked", "ship", attempt.key, who)
+    return await find(attempt, who)
+
+
 note_probed.probe(find)
 charge_probed.probe(find)
 book_probed.probe(find)
@@ -192,7 +203,7 @@ async def waver(who: str) -> str:
 wire.probe(find)
 
 TOOLS = (
-    look, note, note_probed, charge, charge_probed, book, book_probed, decline,
+    look, note, note_probed, charge, charge_probed, book, book_probed, decline, ship,
     see, pay, order, wire, send, reserve, waver,
 )  # fmt: skip
 

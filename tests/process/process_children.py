@@ -20,13 +20,18 @@ BOUND = 20.0
 _ONE_AT_A_TIME = threading.Lock()  # multiprocessing looks at all children whenever one is started
 
 
-def wait_for(path: Path, bound: float = BOUND) -> None:
-    """Wait until another process has made a file."""
+def wait_until(condition, bound: float = BOUND) -> None:
+    """Wait until something that another process does is seen."""
     end = time.monotonic() + bound
-    while not path.exists():
+    while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(path)
+            raise TimeoutError(condition)
         time.sleep(0.003)
+
+
+def wait_for(path: Path) -> None:
+    """Wait until another process has made a file."""
+    wait_until(path.exists)
 
 
 def child(target, *args):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from app import QUARANTINE
-from process_children import child, ended, play
+from process_children import Actor, child, ended, play, wait_until
 from process_reading import SEEN, Journal, lines
 
 from toolguard.core import records as r
@@ -268,6 +268,26 @@ def test_l1_an_attempt_that_nobody_knows_of_is_not_failed_by_the_next_one(tmp_pa
     with Journal(tmp_path) as journal:
         assert journal.run_phase("note") is Phase.DONE
     assert len({line["key"] for line in lines(tmp_path, "note")}) == 1
+
+
+def test_d1_did_not_happen_is_not_believed_while_the_request_may_be_on_its_way(tmp_path):
+    """A probe that finds nothing right after the takeover settles nothing: the quarantine lasts a minute here."""
+    assert ended(child(play, str(tmp_path), "ship", "ship", "before the effect")) == -signal.SIGKILL
+    owner = Actor(tmp_path)
+    owner.do("enter", "ship")
+    wait_until(lambda: lines(tmp_path, "ship", "asked"))
+    assert owner.do("phases", "ship") == ["in_doubt"]
+    owner.kill()
+
+
+def test_d1_happened_is_believed_at_once(tmp_path):
+    assert ended(child(play, str(tmp_path), "ship", "ship", "after the effect")) == -signal.SIGKILL
+    owner = Actor(tmp_path)
+    owner.do("enter", "ship")
+    owner.do("until", "ship", "done")
+    assert owner.do("call", "ship", "ship", "ship") == "ship for ship"
+    assert len(lines(tmp_path, "ship", "acting")) == 1
+    owner.end()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("toolguard.__main__") is None, reason="there is no command yet")

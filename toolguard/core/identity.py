@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
@@ -76,7 +75,8 @@ def intent_key(
         raise ValueError("intent_key needs a secret; an empty one would make stored keys guessable")
     parts = (tenant, scope, scope_value, tool, version, identity)
     text = "[" + ",".join(map(_quote, parts)) + "]"
-    return hmac.digest(secret, text.encode("ascii"), "sha256").hex()[:KEY_LENGTH]
+    key = secret if len(secret) <= hashlib.blake2b.MAX_KEY_SIZE else hashlib.sha256(secret).digest()
+    return hashlib.blake2b(text.encode("ascii"), key=key, digest_size=KEY_LENGTH // 2).hexdigest()
 
 
 @lru_cache(maxsize=4096)
