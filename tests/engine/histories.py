@@ -198,6 +198,9 @@ class History:
                 assert run.phase is not Phase.DONE, "it is done and did not act"
             if run.effect == "mutation":
                 assert acted <= 1, f"an occurrence acted {acted} times"
+        asked = any(move[0] == "S" and move[2:] not in {"noise", "backchannel"} for move in self.moves)
+        per_intent = Counter(run.intent for run in state.runs.values() if run.effect == "mutation" and did[run.key])
+        assert asked or all(count == 1 for count in per_intent.values()), "the same wish acted twice, unasked"
         keys = {run.key for run in state.runs.values() if run.key}
         assert set(did) <= keys, "something acted that no run knows of"
 

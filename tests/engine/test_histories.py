@@ -4,7 +4,8 @@ A history is a sequence of moves of two calls of two effects: P planned, G the b
 words that settle it, X a cancel request of the framework, R returned, E raised, T the time limit passes, L the hard
 limit passes (lost), K the process dies and another one goes on. What must hold after each of them stands in
 ``histories.History``: every slot closed exactly once; nothing that acted is cancelled or failed; no write that did not
-act is done; a mutation's occurrence acts at most once; the journal, folded again, gives the same state.
+act is done; a mutation's occurrence acts at most once, and one intent once unless the caller said something between;
+the journal, folded again, gives the same state.
 """
 
 import os

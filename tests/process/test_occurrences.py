@@ -193,19 +193,25 @@ def test_s8_two_processes_that_make_the_directory_together_recognise_the_same_wi
             actor.kill()
 
 
-def test_t3_a_claim_that_its_process_could_not_settle_is_settled_by_the_next_owner(tmp_path):
-    """Died between the outcome's record and its claim: the other session is told what was done, not "in doubt"."""
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [("after the effect", "InDoubt"), ("after commit of claim", "AlreadyDone"), ("after commit of 15", "AlreadyDone")],
+)
+def test_t3_a_claim_that_a_dead_process_left_says_what_is_known(tmp_path, where, told):
+    """Before and after its session was taken over, and knowledge never gets lost by that."""
     (tmp_path / "go.pay.one").touch()
-    assert ended(child(play, str(tmp_path), "pay", "one", "after commit of 15")) == -signal.SIGKILL
+    assert ended(child(play, str(tmp_path), "pay", "one", where)) == -signal.SIGKILL
     two = Actor(tmp_path)
     two.do("enter", "two")
-    assert two.do("call", "two", "pay", "one")[0] == "InDoubt"
+    name, text = two.do("call", "two", "pay", "one")
+    assert name == told, text
+    assert "one/1" in text or told == "InDoubt"
     owner = Actor(tmp_path)
     owner.do("enter", "one")
     owner.do("until_claimed", "one", "pay")
-    name, text = two.do("call", "two", "pay", "one")
-    assert name == "AlreadyDone"
-    assert "one/1" in text
+    owner.do("quiet")
+    owner.do("quiet")
+    assert two.do("call", "two", "pay", "one")[0] == told
     assert len(lines(tmp_path, "one", "acting")) == 1
     owner.end()
     two.end()

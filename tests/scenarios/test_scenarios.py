@@ -45,6 +45,11 @@ def test_scenario_holds_with_the_disk_store(story: str) -> None:
         ("S04", {"S04.2"}),
         ("S05", {"S05.1", "S05.3"}),
         ("S06", {"S06.2", "S06.4"}),
+        ("S17", {"S17.1", "S17.3"}),
+        ("S18", {"S18.4", "S18.5"}),
+        ("S19", {"S19.1", "S19.3"}),
+        ("S21", {"S21.1", "S21.2", "S21.4"}),
+        ("S22", {"S22.1"}),
     ],
 )
 def test_naive_application_fails_as_reported(story: str, fails: set[str]) -> None:

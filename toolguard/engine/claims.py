@@ -126,8 +126,10 @@ class Claims:
                 return
 
     def _says(self, row: ClaimRow, run: Run) -> bool:
-        """Whether the store's row says already how the run stands, and who is at it."""
+        """Whether the store's row says already how the run stands, and who is at it; it may even know more."""
         now = self.state_of(run)
+        if row.state == "done" and now == "in_doubt":  # its process died between the two records of one outcome
+            return True
         return row.state == now and (now != "running" or row.process == self._ledger.journal.process)
 
     @staticmethod

@@ -112,10 +112,11 @@ class Delivery:
         self._ledger.write(r.Spoke(generation=slot.generation, what="filler"))
         self.port.say(text)
 
-    def close_open_calls(self) -> None:
-        """Answer every open call of this context at once, in call order (O2)."""
+    def close_open_calls(self, *, but: int = 0) -> None:
+        """Answer every open call of this context at once, in call order (O2), but for those of one run."""
         for slot in unanswered(self._ledger.state):
-            self._hold_place(slot, "still_running", reply=False)
+            if not but or slot.run != but:
+                self._hold_place(slot, "still_running", reply=False)
         self.pump()
 
     def silence(self, batch: int) -> None:

@@ -165,14 +165,17 @@ class Intake:
         return number
 
     def broken(self, arrival: Arrival, *, kept: bool) -> int:
-        """A call that was never complete: the slot closes ``incomplete`` and nothing runs (O10)."""
+        """A call that was never complete: the slot closes ``incomplete`` and nothing runs (O10).
+
+        Where the provider has kept the item, nobody but the model can go on: a reply is wanted.
+        """
         state = self._ledger.state
         known = state.by_call_id.get((state.context, arrival.call_id))
         if known is not None:
             return known
         arrival = arrival._replace(number=self._ledger.next_call())
         form: r.Form = "incomplete" if kept else "withdrawn"
-        self._answers.at_once(arrival, self._tools(arrival.name), None, "incomplete", reply=False, form=form)
+        self._answers.at_once(arrival, self._tools(arrival.name), None, "incomplete", reply=kept, form=form)
         return arrival.number
 
     def supersede(self, slots: list[Slot]) -> None:
@@ -261,7 +264,7 @@ class Intake:
             injected=self.injected.pop(arrival.number, {}),
             planned=planned,
             parent=parent,
-            waits_for=self._before(tool, judged),
+            waits_for=self._older(judged),
         )
         if parent is None or not parent.committed:
             self._barge_ins.planned(run)
@@ -274,14 +277,10 @@ class Intake:
         if parent is None:
             self._delivery.opened(slot, spec)
 
-    def _before(self, tool: Tool[Any, Any], judged: Judged) -> Live | None:
-        """The run that has to end first: an older write of the intent, or a prerequisite still at work (O9)."""
+    def _older(self, judged: Judged) -> Live | None:
+        """The older write of the intent that has to end first."""
         if judged.verdict == "wait" and judged.run is not None:
             return self._execution.live.get(judged.run.number)
-        for name in tool.spec.requires:
-            for live in self._execution.live.values():
-                if live.run.tool == name and live.run.phase.open:
-                    return live
         return None
 
     def refused(self, live: Live, error: StoreError) -> None:

@@ -93,6 +93,7 @@ class Journal:
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.ask(self._last)
         except TimeoutError:
+            self._queue.put(None)
             self._thread = None
             logger.error("toolguard: the store did not close within {:g} s; records may be lost", CLOSE_WITHIN)
         finally:

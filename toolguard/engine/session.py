@@ -91,7 +91,7 @@ class Session(Reports):
         own = 0
         if bench is not None:
             ref = bench.view().ref
-            own = next((n for n, run in self.state.runs.items() if self.state.run_ref(run) == ref), 0)
+            own = max((n for n, run in self.state.runs.items() if self.state.run_ref(run) == ref), default=0)
         packet = await self._w.transfer.to(to, own=own)
         self._w.delivery.pump()
         return packet

@@ -12,6 +12,7 @@ from toolguard.core.interrupt import HandedOff
 from toolguard.core.law import Phase
 from toolguard.core.packet import CarriedCall, HandoffPacket, PacketItem
 from toolguard.engine.clock import moment
+from toolguard.errors import Refused
 
 if TYPE_CHECKING:
     from toolguard.core.slots import Run
@@ -36,17 +37,23 @@ class Transfer:
         self._ledger = execution.ledger
         self._delivery = delivery
         self._barge_ins = barge_ins
+        self._taken: dict[int, int] = {}
 
     async def to(self, agent: str, *, own: int = 0, patience: float = 4.0) -> HandoffPacket:
         """Hand over to ``agent``; ``own`` is the run of the hand-off tool itself.
 
         The writes of the same batch end first (at most ``patience`` seconds), reads get their placeholder at once,
-        what still runs goes along with its holds and limits.
+        what still runs goes along with its holds and limits. The hand-off tool's own call is answered by its result,
+        which is there when this returns.
+
+        Raises:
+            Refused: Another call of the same response has handed over, or is about to (O9).
         """
+        self._take(own)
         state, execution = self._ledger.state, self._execution
         frm = state.agent
         await self._settle_writes(own, patience)
-        self._delivery.close_open_calls()
+        self._delivery.close_open_calls(but=own)
         at = moment(self._ledger.clock.wall())
         runs = [state.runs[n] for n in sorted(state.open_runs) if n != own]
         if runs:
@@ -57,6 +64,19 @@ class Transfer:
         await self._ledger.journal.fate(entry)
         execution.ledger.state.agent = agent
         return packet
+
+    def _take(self, own: int) -> None:
+        """One hand-off for each response: whoever calls first."""
+        state = self._ledger.state
+        run = state.runs.get(own)
+        batch = state.slots[run.calls[0]].batch if run is not None and run.calls else 0
+        if not batch:
+            return
+        first = state.runs.get(self._taken.setdefault(batch, own))
+        if first is not None and first.number != own and first.phase not in {Phase.FAILED, Phase.CANCELLED}:
+            ref = state.run_ref(first)
+            raise Refused(f"{ref} of the same response hands the conversation over already", ref=ref)
+        self._taken[batch] = own
 
     async def _settle_writes(self, own: int, patience: float) -> None:
         waiting = [

@@ -29,9 +29,13 @@ def _concurrent(script: Script) -> Script:
 
 @variant("S07", "other_arguments")
 def _other_arguments(script: Script) -> Script:
-    return script.with_step("platform.sends", at=0).without(lambda s: s.nth > 1).with_steps(
-        Step(at=1000, who="platform", does="sends", call="c1", tool="book", args={"x": 2}, nth=2),
-        Step(at=5000, who="platform", does="sends", call="c1", tool="book", args={"x": 3}, nth=3),
+    return (
+        script.with_step("platform.sends", at=0)
+        .without(lambda s: s.nth > 1)
+        .with_steps(
+            Step(at=1000, who="platform", does="sends", call="c1", tool="book", args={"x": 2}, nth=2),
+            Step(at=5000, who="platform", does="sends", call="c1", tool="book", args={"x": 3}, nth=3),
+        )
     )
 
 
@@ -98,8 +102,8 @@ def further_deliveries_get_the_stored_answer(played: Played) -> None:
     plays=("other_arguments",),
     saboteur=Saboteur(
         "toolguard/engine/intake.py",
-        old='if arrival.name == slot.tool and print_ in {slot.fingerprint, "invalid" if not slot.fingerprint else "-"}:',
-        new="if arrival.name == slot.tool:",
+        old='print_ in {slot.fingerprint, "invalid" if not slot.fingerprint else "-"}:',
+        new="print_ is not None:",
     ),
 )
 def other_arguments_are_a_conflict(played: Played) -> None:

@@ -65,7 +65,9 @@ def _asked_again(script: Script) -> Script:
 @variant("S09", "hands_off")
 def _hands_off(script: Script) -> Script:
     """What takes so long is a transfer to another agent."""
-    transfer = script.with_tool("transfer_to_b", effect="handoff", ms=_ENDS, takes={"agent": "string"}, identity=("agent",))
+    transfer = script.with_tool(
+        "transfer_to_b", effect="handoff", ms=_ENDS, takes={"agent": "string"}, identity=("agent",)
+    )
     return transfer.with_step("model.calls", tool="transfer_to_b", args={"agent": "B"}).with_step(
         "tool.returns", value="handed over"
     )
@@ -165,9 +167,7 @@ def it_is_not_announced_twice(played: Played) -> None:
 @check(
     "S09.5",
     plays=("hands_off",),
-    saboteur=Saboteur(
-        "toolguard/engine/transfer.py", old="r.HandOffRecord(to=agent,", new="r.HandOffRecord(to=frm,"
-    ),
+    saboteur=Saboteur("toolguard/engine/transfer.py", old="r.HandOffRecord(to=agent,", new="r.HandOffRecord(to=frm,"),
 )
 def the_result_may_be_a_hand_off(played: Played) -> None:
     """It happens once, at the end; the model is told so once, and the next agent has the floor."""

@@ -154,6 +154,8 @@ class Workshop:
                     self._effects.write("effect", plan.name, args, key=key, body=number)
                     return self._end(plan, args, number, returns)
             await asyncio.sleep(before)
+            if returns is not None and returns.raises and seconds < (plan.commits_at or 0.0) / 1000:
+                return self._end(plan, args, number, returns)
             async with commit() as key:
                 self._effects.write("effect", plan.name, args, key=key, body=number)
                 await asyncio.sleep(seconds - before)
