@@ -653,7 +653,23 @@ async def test_l4_a_late_return_of_a_read_is_done():
         finish.set()
         await turns()
         assert h.phase() == "done"
-        assert ["sunny" in note.text for note in h.port.notes] == [True]
+        assert [("did not" in n.text or "failed" in n.text, "sunny" in n.text) for n in h.port.notes] == [
+            (True, False),
+            (False, True),
+        ]
+
+
+async def test_g7_a_read_that_is_given_up_fails_for_the_model_too_and_is_not_in_flight_any_more():
+    @toolguard.read(time_limit=5, hard_limit=10, patience=60, retry=1)
+    async def look(city: str) -> str:
+        await asyncio.sleep(1000)
+        return ""
+
+    async with house(look) as h:
+        h.call("c1", look, city="Pune")
+        await asyncio.sleep(11)
+        assert [note.form for note in h.port.notes] == ["error"]
+        assert not h.session.state.open_runs
 
 
 async def test_l4_the_first_evidence_wins():

@@ -143,12 +143,14 @@ class RealtimeEvents:
                 item=item.id or "",
             )
         else:
+            kept = item.id in self._kept and item.status == "completed"
             self.session.incomplete(
                 item.call_id,
                 item.name,
                 generation=event.response_id,
                 item=item.id or "",
-                kept=item.id in self._kept and item.status == "completed",
+                kept=kept,
+                reply=kept,
             )
 
     def _item_added(self, event: Any) -> None:

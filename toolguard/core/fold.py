@@ -122,6 +122,9 @@ def _returned(s: Account, run: Run, rec: r.Returned, _at: int) -> None:
         s.undos[rec.undo.tool, rec.undo.fingerprint] = run.number
     if run.undoes in s.runs:
         s.runs[run.undoes].undone = True
+    if run.abandoned:  # late evidence settles: the failure that was told is corrected by one note (L4)
+        run.abandoned, run.misreported, run.shown = False, True, -1
+        s.owed.add(run.number)
 
 
 def _failed(_s: Account, run: Run, rec: r.Failed, _at: int) -> None:
@@ -132,8 +135,11 @@ def _stopped(_s: Account, run: Run, rec: r.Stopped, _at: int) -> None:
     run.code, run.message = "stopped", rec.reason
 
 
-def _lost(_s: Account, run: Run, rec: r.Lost, _at: int) -> None:
+def _lost(s: Account, run: Run, rec: r.Lost, _at: int) -> None:
     run.code, run.message, run.given_up = "lost", rec.why, rec.attempt
+    run.abandoned = rec.for_good and not run.effect.writes
+    if run.abandoned:
+        s.open_runs.discard(run.number)
     run.doubted = run.doubted or run.phase is Phase.IN_DOUBT
 
 

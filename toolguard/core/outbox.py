@@ -29,7 +29,7 @@ def answer_of(state: State, slot: Slot) -> Answer | None:
     run = state.runs.get(slot.run)
     if slot.answer is not None and not (slot.answer.interim and run is not None and run.phase.final):
         return slot.answer
-    if run is None or not run.settled:
+    if run is None or not (run.settled or run.abandoned):
         return slot.answer
     return _of_run(state, slot, run)
 
@@ -37,7 +37,7 @@ def answer_of(state: State, slot: Slot) -> Answer | None:
 def _of_run(state: State, slot: Slot, run: Run) -> Answer:
     ref, first = state.ref(slot.number), state.run_ref(run)
     own = bool(run.calls) and run.calls[0] == slot.number and slot.verdict in {"run", "wait"}
-    reply = run.announce != "silent" and not slot.filed and not slot.terminal
+    reply = run.announce != "silent" and not slot.filed and not (slot.terminal and run.happened)
     if slot.verdict == "differs" and run.phase is not Phase.CANCELLED and run.phase is not Phase.FAILED:
         known = run.result if run.happened else None
         text = envelope("differs", ref=ref, tool=slot.tool, first=first, result=known)
@@ -113,12 +113,15 @@ def news(state: State) -> list[tuple[Run, Answer]]:
     """Notes that are due: runs that ended after their slots had got an interim answer (O3, L4)."""
     due: list[tuple[Run, Answer]] = []
     for run in (state.runs[number] for number in sorted(state.owed)):
-        if not (run.phase.final or run.contradicted) or run.shown == state.context or run.filed or run.parent:
+        if not (run.phase.final or run.contradicted or run.abandoned):
+            continue
+        if run.shown == state.context or run.filed or run.parent:
             continue
         slots = [state.slots[number] for number in run.calls]
         told = [slot for slot in slots if (slot.sent or slot.context != state.context) and not slot.filed]
         waiting = any(not slot.sent and slot.context == state.context for slot in slots)
-        stale = [slot for slot in told if slot.sent_interim or run.contradicted or slot.context != state.context]
+        wrong = run.contradicted or run.misreported
+        stale = [slot for slot in told if slot.sent_interim or wrong or slot.context != state.context]
         if not stale or waiting or (slots[0].detached and not run.effect.writes):
             continue
         due.append((run, _note(state, run)))

@@ -137,9 +137,10 @@ class Stopped(RunRecord, frozen=True, kw_only=True):
 
 
 class Lost(RunRecord, frozen=True, kw_only=True):
-    """The run was let go; what it did is not known."""
+    """The run was let go; what it did is not known. ``for_good``: nobody will run it again by itself."""
 
     why: str
+    for_good: bool = False
 
 
 class NeverCommitted(RunRecord, frozen=True, kw_only=True):

@@ -85,6 +85,8 @@ class Run:
     phase: Phase = Phase.PLANNED
     attempt: int = 0
     given_up: int = 0
+    abandoned: bool = False
+    misreported: bool = False
     key: str = ""
     limit: float = 0.0
     calls: list[int] = field(default_factory=list[int])

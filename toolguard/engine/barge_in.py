@@ -147,6 +147,11 @@ class BargeIns:
         """Any other interrupt: decide for these runs and act on it."""
         return self._decisions.make(interrupt, list(runs))
 
+    def unheard(self) -> None:
+        """Nobody hears the caller any more: what was being said settles by the limit that runs after speech (G3)."""
+        for onset in list(self._open):
+            self.speech_ended(onset)
+
     def forget(self) -> None:
         """The caller's line is gone: a drop ends the caller's speech (G5)."""
         for onset in list(self._open):

@@ -244,8 +244,13 @@ class Execution:
         if run.settled or live.given_up:
             return
         live.given_up = True
-        why = why or f"no outcome within {live.spec.hard_limit:g} s"
-        self.ledger.write(r.Lost(run=run.number, attempt=max(run.attempt, 1), why=why), durable=run.effect.writes)
+        lost = r.Lost(
+            run=run.number,
+            attempt=max(run.attempt, 1),
+            why=why or f"no outcome within {live.spec.hard_limit:g} s",
+            for_good=not why,
+        )
+        self.ledger.write(lost, durable=run.effect.writes)
         self.finish(live)
         if run.phase is Phase.IN_DOUBT:
             self.outcomes.look_into(live)

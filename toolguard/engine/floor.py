@@ -63,6 +63,11 @@ class Floor:
         """Whether the line is silent as well."""
         return self.free and not self.playing
 
+    def lost(self) -> None:
+        """The connection is gone, and with it whatever response was on it."""
+        self.active, self.playing, self.asked = "", "", False
+        self.expected()
+
     def expect(self, seconds: float) -> None:
         """The platform will start a reply by itself; if it does not within ``seconds`` we may ask."""
         self.expecting = True

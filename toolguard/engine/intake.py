@@ -164,18 +164,15 @@ class Intake:
             self._admit(arrival, tool, arguments, intent, None, parent=parent)
         return number
 
-    def broken(self, arrival: Arrival, *, kept: bool) -> int:
-        """A call that was never complete: the slot closes ``incomplete`` and nothing runs (O10).
-
-        Where the provider has kept the item, nobody but the model can go on: a reply is wanted.
-        """
+    def broken(self, arrival: Arrival, *, kept: bool, reply: bool = False) -> int:
+        """A call that was never complete: the slot closes ``incomplete`` and nothing runs (O10)."""
         state = self._ledger.state
         known = state.by_call_id.get((state.context, arrival.call_id))
         if known is not None:
             return known
         arrival = arrival._replace(number=self._ledger.next_call())
         form: r.Form = "incomplete" if kept else "withdrawn"
-        self._answers.at_once(arrival, self._tools(arrival.name), None, "incomplete", reply=kept, form=form)
+        self._answers.at_once(arrival, self._tools(arrival.name), None, "incomplete", reply=reply, form=form)
         return arrival.number
 
     def supersede(self, slots: list[Slot]) -> None:

@@ -90,13 +90,23 @@ class Reports:
         self._close_batch(generation)
         return number
 
-    def incomplete(self, call_id: str, name: str, *, generation: str = "", item: str = "", kept: bool = True) -> int:
+    def incomplete(
+        self,
+        call_id: str,
+        name: str,
+        *,
+        generation: str = "",
+        item: str = "",
+        kept: bool = True,
+        reply: bool = False,
+    ) -> int:
         """A call broke off before it was complete: its slot closes, nothing runs, nothing is repaired (O10).
 
-        Its output is sent only where the provider has kept the item.
+        Its output is sent only where the provider has kept the item. With ``reply`` the model is asked to go on: nobody
+        has cut it off, and nobody else will.
         """
         batch = self._batches.setdefault(generation, len(self._batches) + 1) if generation else 0
-        number = self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept)
+        number = self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept, reply=reply)
         self._close_batch(generation)
         return number
 
@@ -208,7 +218,11 @@ class Reports:
         """A line is gone: outputs wait; with the caller's the gate stays shut as well."""
         w, state = self._w, self.state
         runs = [state.runs[n] for n in sorted(state.open_runs)]
-        w.barge_ins.forget()
+        if who == "caller":
+            w.barge_ins.forget()
+        else:
+            w.barge_ins.unheard()
+            w.delivery.floor.lost()
         w.barge_ins.interrupt(Dropped(at=self._now(), who=who), runs)
         w.delivery.floor.away = True
         if who == "caller":
