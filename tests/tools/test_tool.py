@@ -1,4 +1,4 @@
-# ruff: noqa: TC001, TC003 - tools resolve their annotations at run time
+
 """A tool looks, binds and is called like the function that it was made from."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: TC001, TC003 - tools resolve their annotations at run time
+
 """What is refused at declaration, each time with the mend in the message."""
 
 from __future__ import annotations

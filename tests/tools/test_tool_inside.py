@@ -1,4 +1,4 @@
-# ruff: noqa: TC003 - tools resolve their annotations at run time
+
 """What a running body reaches, and what it is told outside of one."""
 
 from __future__ import annotations

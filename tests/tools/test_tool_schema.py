@@ -1,4 +1,4 @@
-# ruff: noqa: TC003 - tools resolve their annotations at run time
+
 """Arguments are validated, described and written; what is wrong is told without showing a value."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # pyright: strict
-# ruff: noqa: TC003 - tools resolve their annotations at run time
+
 """Uses of tools that every type checker has to accept; never run."""
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def answer_of(state: State, slot: Slot) -> Answer | None:
 def _of_run(state: State, slot: Slot, run: Run) -> Answer:
     ref, first = state.ref(slot.number), state.run_ref(run)
     own = bool(run.calls) and run.calls[0] == slot.number and slot.verdict in {"run", "wait"}
-    reply = run.announce != "silent" and not slot.filed and not (slot.terminal and run.happened)
+    reply = run.announce != "silent" and not slot.filed and not slot.terminal
     if slot.verdict == "differs" and run.phase is not Phase.CANCELLED and run.phase is not Phase.FAILED:
         known = run.result if run.happened else None
         text = envelope("differs", ref=ref, tool=slot.tool, first=first, result=known)

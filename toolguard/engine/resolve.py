@@ -111,10 +111,13 @@ class Resolver:
         for _ in range(_TRIES):
             state, _at = await fold(self._journal, session)
             run = _in_doubt(state, ref, number)
-            record = _record(run, self._tools(run.tool), finding, by)
             ledger = Ledger(state, self._journal, self._clock, epoch)
             claims = Claims(ledger)
             claim = await claims.look(run.intent) if run.intent else None
+            # Read once more behind the claim: whoever settles the run from here on changes the claim.
+            state, _at = await fold(self._journal, session)
+            ledger.state, run = state, _in_doubt(state, ref, number)
+            record = _record(run, self._tools(run.tool), finding, by)
             at = self._clock.wall()
             state.apply(record, at)
             own = claim is not None and (claim.session, claim.run) == (session, run.number)
