@@ -1,6 +1,5 @@
 """A test of your own tool: what becomes of it when the caller speaks, the process dies, or the model repeats it."""
 
-
 import asyncio
 
 import toolguard

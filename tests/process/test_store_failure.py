@@ -231,6 +231,7 @@ class TestFailing:
 class TestUnknown:
     async def test_w2_a_commit_record_of_unknown_fate_means_no_effect(self, house, conversation):
         """If the outcome of the append is unknown the effect is not run, and a ``failed`` record follows."""
+        await house.guard.journal.ask(lambda _store: None)  # nothing is waiting before the call's own records
         house.store.error, house.store.landed_all_the_same = GONE, True
         with pytest.raises((Refused, ToolFailed)):
             await conversation.run(house.charge, "ana")

@@ -1,4 +1,3 @@
-
 """A tool looks, binds and is called like the function that it was made from."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """What is refused at declaration, each time with the mend in the message."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """What a running body reaches, and what it is told outside of one."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """Arguments are validated, described and written; what is wrong is told without showing a value."""
 
 from __future__ import annotations
