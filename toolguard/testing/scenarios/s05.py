@@ -66,9 +66,9 @@ def the_call_is_superseded(played: Played) -> None:
     "S05.3",
     plays=("queued",),
     saboteur=Saboteur(
-        "toolguard/engine/reports.py",
-        old="if slot.generation == generation and not slot.sent]",
-        new="if slot.generation == generation and not slot.sent][-1:]",
+        "toolguard/core/fold.py",
+        old="slot.detached = slot.detached or (slot.generation == rec.interrupt.generation and not slot.sent)",
+        new="slot.detached = slot.detached or slot.number == max(s.slots)",
     ),
 )
 def what_waited_behind_is_dropped_too(played: Played) -> None:
