@@ -4,7 +4,6 @@ import os
 import sqlite3
 import stat
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,6 @@ from toolguard.stores import disk_link, disk_schema
 from toolguard.stores.base import Receipt
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.mounts import network_filesystem
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Any:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Any]:
-    store: Any = DiskStore(home)
-    store.open("p1")
-    yield store
-    store.close()
 
 
 def conn_of(store: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,6 @@ from toolguard.errors import (
 )
 from toolguard.stores import disk_link
 from toolguard.stores.base import Receipt
-from toolguard.stores.disk import DiskStore
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Any:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Any]:
-    store: Any = DiskStore(home)
-    store.open("p1")
-    yield store
-    store.close()
 
 
 def conn_of(store: Any) -> Any:

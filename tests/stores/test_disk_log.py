@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,6 @@ from toolguard.stores import disk_link
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.disk_lock import DirectoryLock
 from toolguard.stores.disk_log import IDLE, STEP
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Any:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Any]:
-    store: Any = DiskStore(home)
-    store.open("p1")
-    yield store
-    store.close()
 
 
 def conn_of(store: Any) -> Any:

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,6 @@ from toolguard.stores import disk_link
 from toolguard.stores.base import Receipt
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.disk_lock import DirectoryLock, Lease, holds_lease, sweep
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Any:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Any]:
-    store: Any = DiskStore(home)
-    store.open("p1")
-    yield store
-    store.close()
 
 
 def start(script: str, *args: Any) -> Any:
