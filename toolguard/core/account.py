@@ -85,7 +85,6 @@ class Account:
     closed: str = ""
     excluded: int = 0
     undecided: str = ""
-    handed_to: str = ""
 
     def confirmed(self, intent: str, fingerprint: str) -> bool:
         """Whether an answer offered to confirm this, and the caller has spoken since it was made (S0)."""

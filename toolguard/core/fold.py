@@ -264,7 +264,7 @@ def _acknowledged(s: Account, rec: r.Acknowledged, _at: int) -> None:
 
 
 def _handed_off(s: Account, rec: r.HandOffRecord, _at: int) -> None:
-    s.handed_to, s.agent = rec.to, rec.to
+    s.agent = rec.to
 
 
 def _closed(s: Account, rec: r.Closed, _at: int) -> None:

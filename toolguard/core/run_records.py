@@ -50,7 +50,6 @@ class Called(Record, frozen=True, kw_only=True):
     run: int = 0
     points_to: str = ""
     parent: int = 0
-    attached: bool = False
     terminal: bool = False
     version: str = ""
     scope: str = ""

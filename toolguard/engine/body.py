@@ -158,7 +158,6 @@ class Body:
                 advice="A step only reads; call the write outside it (W7).",
             )
         self._check_current(f"a call of {tool.name}")
-        live.calls_inside += 1
         return await self._engine.child(live, tool, tool.arguments(instance, args, kwargs))
 
 

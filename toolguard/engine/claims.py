@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from toolguard.core.law import Phase
+from toolguard.engine.background import Background
 from toolguard.engine.ledger import ClaimRow
 from toolguard.errors import ClaimLost, StoreError
 from toolguard.stores.base import Swap
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from toolguard.core.slots import Run
     from toolguard.engine.batch import Entry
     from toolguard.engine.ledger import Ledger
@@ -39,7 +38,7 @@ class Claims:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._versions: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Background()
         self._said: dict[int, str] = {}
 
     def row(self, run: Run, state: str) -> ClaimRow:
@@ -84,7 +83,7 @@ class Claims:
         if not run.effect.writes or not run.intent or self._said.get(run.number) == self.state_of(run):
             return
         self._said[run.number] = self.state_of(run)
-        self._in_background(self._settle(run, self._put(run)))
+        self._beside.run(self._settle(run, self._put(run)), "toolguard:claim")
 
     def repair(self) -> None:
         """After a takeover: claims of this session that a dead process left behind say how their runs stand now."""
@@ -92,16 +91,11 @@ class Claims:
         newest = [state.runs[number] for number in state.newest.values()]
         wide = [run for run in newest if run.effect.writes and run.scope != "session" and not run.parent]
         if wide:
-            self._in_background(self._repair(wide))
+            self._beside.run(self._repair(wide), "toolguard:claim")
 
     async def _repair(self, runs: list[Run]) -> None:
         for run in runs:
             await self._settle(run, None)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="toolguard:claim")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _put(self, run: Run) -> Entry:
         return self._ledger.claim(self.swap(run.intent, self.row(run, self.state_of(run))))

@@ -58,7 +58,6 @@ class Delivery:
         self._patient = True
         self._crossed = False
         self._pumping = False
-        self._again: asyncio.TimerHandle | None = None
         self.about: frozenset[int] = frozenset()
         self._after: frozenset[int] = frozenset()
 

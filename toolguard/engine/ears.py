@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from toolguard.engine.asking import NoAnswer
+from toolguard.engine.background import Background
 from toolguard.listen.heard import Verdict
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Ears:
         self._trusted = trusted
         self._asker = asker
         self._limit = limit
-        self._thinking: set[asyncio.Task[None]] = set()
+        self._beside = Background()
 
     def understand(self, heard: Heard, then: Callable[[Verdict], None]) -> None:
         """Classify words and call ``then`` with the verdict: at once, or when an asynchronous listener answers."""
@@ -44,9 +45,7 @@ class Ears:
         if not inspect.isawaitable(verdict):
             then(verdict)
             return
-        task = asyncio.ensure_future(self._wait_for(verdict, then))
-        self._thinking.add(task)
-        task.add_done_callback(self._thinking.discard)
+        self._beside.run(self._wait_for(verdict, then), "toolguard:listener")
 
     def _ask(self, heard: Heard) -> Any:
         if self._trusted:

@@ -50,7 +50,6 @@ class Execution:
         self.unrecorded: set[int] = set()
         self.landing: set[int] = set()
         """Runs whose outcome is known and on its way into the store: nobody is told before it is there (W3)."""
-        self.closing = False
         self.fresh: FreshReads | None = None
         self.scope_of: Callable[[str], str] = lambda _scope: ""
         self.outcomes = Outcomes(self)
@@ -273,7 +272,6 @@ class Execution:
 
     async def drain(self, seconds: float, *, reads: bool) -> list[Live]:
         """Wait for committed runs, and perhaps for reads, to end; what is left is to be let go (G7)."""
-        self.closing = True
         waiting = [live for live in self.live.values() if not live.run.settled]
         tasks = [
             live.task

@@ -68,11 +68,6 @@ class Gate:
         waiting = self._runs.get(run)
         return frozenset(waiting.holds) if waiting is not None else frozenset()
 
-    def is_open(self, run: int) -> bool:
-        """Whether a run would pass at once."""
-        waiting = self._runs.get(run)
-        return waiting is None or (not waiting.holds and not waiting.stopped)
-
     def waits(self, run: int) -> bool:
         """Whether a run stands at its gate."""
         waiting = self._runs.get(run)

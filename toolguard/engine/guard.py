@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["enforce", "observe"]
 T = TypeVar("T")
-_SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
 _REFRESH = 1.0
 
 

@@ -302,8 +302,3 @@ class Intake:
     def _looked(self, number: int, task: asyncio.Task[None]) -> None:
         if self.looking.get(number) is task:
             del self.looking[number]
-
-    async def settled(self) -> None:
-        """Wait for what is being looked up (used when the session closes)."""
-        if self.looking:
-            await asyncio.wait(set(self.looking.values()), timeout=1.0)

@@ -30,13 +30,12 @@ class Live:
         cached: The value came from the cache of fresh reads.
         value: What the body returned, as the body returned it.
         error: What the body raised.
-        recorded: False once a known outcome could not be written in time (W4).
         told: There is something to tell (final, or in doubt); see :meth:`ending`.
     """
 
     __slots__ = (
-        "_plain", "arguments", "begun", "cached", "calls_inside", "children", "committed", "error", "given_up",
-        "injected", "left", "parent", "planned", "recorded", "run", "spec", "stop_reason", "task", "time_left", "timer",
+        "_plain", "arguments", "begun", "cached", "children", "committed", "error", "given_up",
+        "injected", "left", "parent", "planned", "run", "spec", "stop_reason", "task", "time_left", "timer",
         "timer_due", "told", "tool", "value", "waiters", "waits_for", "window",
     )  # fmt: skip
 
@@ -69,9 +68,7 @@ class Live:
         self.begun = False
         self.cached = False
         self.given_up = False
-        self.recorded = True
         self.stop_reason = ""
-        self.calls_inside = 0
         self.value: Any = UNSET
         self.error: BaseException | None = None
         self.timer: asyncio.TimerHandle | None = None

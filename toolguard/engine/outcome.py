@@ -14,6 +14,7 @@ from toolguard.core.effect import Effect
 from toolguard.core.envelope import shortened
 from toolguard.core.finding import DidNotHappen, Happened, StillUnknown
 from toolguard.core.law import Phase, Ruling
+from toolguard.engine.background import Background
 from toolguard.engine.clock import moment
 from toolguard.errors import Refused, StoreError
 
@@ -34,7 +35,7 @@ class Outcomes:
 
     def __init__(self, engine: Motion) -> None:
         self._engine = engine
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Background()
 
     async def returned(self, live: Live, number: int, value: Any) -> None:
         """The body returned: the effect happened, or, where it never committed, nobody knows (W6)."""
@@ -132,9 +133,7 @@ class Outcomes:
     def late(self, live: Live, value: Any, error: BaseException | None) -> None:
         """A thread that was given up has ended after all: evidence still settles (L4)."""
         if error is None:
-            task = asyncio.ensure_future(self.returned(live, max(live.run.attempt, 1), value))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._beside.run(self.returned(live, max(live.run.attempt, 1), value), "toolguard:late")
 
     async def _happened(self, live: Live, record: r.Returned) -> None:
         engine, run = self._engine, live.run
@@ -168,12 +167,9 @@ class Outcomes:
         try:
             await engine.ledger.journal.fate(entry, within=engine.limits.record)
         except (TimeoutError, StoreError) as error:
-            live.recorded = False
             engine.unrecorded.add(live.run.number)
             engine.notice("recording_delayed", str(error) or "the store is slow", run=live.run.number)
-            task = asyncio.create_task(self._keep_recording(live, entry), name="toolguard:recording")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._beside.run(self._keep_recording(live, entry), "toolguard:recording")
 
     async def _keep_recording(self, live: Live, entry: Entry) -> None:
         journal, wait = self._engine.ledger.journal, 0.25
@@ -185,7 +181,6 @@ class Outcomes:
                 wait = min(wait * 2, 10.0)
                 entry = journal.put(entry.append, entry.records, wait=True)
             else:
-                live.recorded = True
                 self._engine.unrecorded.discard(live.run.number)
                 return
 
@@ -210,9 +205,7 @@ class Outcomes:
         """Ask the tool's probe about a run in doubt, in the background, until it is settled."""
         if live.tool.prober is None or live.run.phase is not Phase.IN_DOUBT:
             return
-        task = asyncio.create_task(self._probe(live), name=f"toolguard:probe:{live.run.tool}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._beside.run(self._probe(live), f"toolguard:probe:{live.run.tool}")
 
     async def _probe(self, live: Live) -> None:
         engine, run = self._engine, live.run
