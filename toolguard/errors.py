@@ -146,6 +146,12 @@ class Fenced(StoreError):
     code = "fenced"
 
 
+class LeaseLost(StoreError):
+    """This process's lease has run out, or has too little left to begin a mutation (T4)."""
+
+    code = "lease_lost"
+
+
 class ClaimLost(StoreError):
     """Another process holds the occurrence (T3)."""
 

@@ -103,9 +103,9 @@ class TestFiles:
         store.close()
 
     def test_a_newer_format_is_refused_and_says_so(self, store: Any, home: Path) -> None:
-        conn_of(store).execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+        conn_of(store).execute("UPDATE meta SET value = '9' WHERE key = 'format'")
         for readonly in (False, True):
-            with pytest.raises(StoreForeign, match="newer format 2"):
+            with pytest.raises(StoreForeign, match="newer format 9"):
                 DiskStore(home, readonly=readonly).open("p2")
 
     def test_a_journal_keeps_the_key_it_was_chained_with(self, store: Any, home: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from toolguard.core.frame import Draft, Frame
     from toolguard.errors import StoreError
@@ -43,6 +43,8 @@ class Append(NamedTuple):
         durable: True asks for power durability (fsync); False for process durability.
         swaps: Claims that must all succeed, else nothing of this append lands.
         marks: Changes to the index of open calls.
+        lease: Seconds that must be left of the writing process's own lease, judged by the store inside the
+            transaction (T4); 0 asks for no lease.
     """
 
     session: str
@@ -51,6 +53,7 @@ class Append(NamedTuple):
     durable: bool = False
     swaps: tuple[Swap, ...] = ()
     marks: tuple[Mark, ...] = ()
+    lease: float = 0.0
 
 
 class Receipt(NamedTuple):
@@ -61,7 +64,11 @@ class Receipt(NamedTuple):
 
 
 class SessionRow(NamedTuple):
-    """What a store knows of a session without reading its journal. ``state`` is ``open`` or ``closed``."""
+    """What a store knows of a session without reading its journal. ``state`` is ``open`` or ``closed``.
+
+    ``doubtful``: acknowledged records of the session may be missing, because the server that kept them restarted or
+    failed over without having written them down; its open mutations count as in doubt.
+    """
 
     session: str
     tenant: str
@@ -72,6 +79,27 @@ class SessionRow(NamedTuple):
     chain: bytes
     opened_at: int
     last_at: int
+    doubtful: bool = False
+
+
+class Snapshot(NamedTuple):
+    """A session's fold as it stood at sequence number ``seq``, so that recovery need not begin at the first record.
+
+    Attributes:
+        session: The session's id.
+        seq: The last record that is folded into it.
+        head: The part that changes, written anew with each snapshot.
+        parts: What is over and done, in pieces that are written once, oldest first.
+    """
+
+    session: str
+    seq: int
+    head: bytes
+    parts: tuple[bytes, ...] = ()
+
+
+LEASE = 10.0
+"""Seconds that a process's lease lasts unless it is renewed."""
 
 
 class Store(Protocol):
@@ -100,13 +128,18 @@ class Store(Protocol):
     def commit(self, batch: Sequence[Append]) -> list[Receipt | StoreError]:
         """Store a batch in one transaction, fsynced if one append of it asks for that.
 
-        An append whose epoch is old (``Fenced``) or whose swap fails (``ClaimLost``) is refused alone; its error
-        stands in its place of the answer. A failure of the whole transaction raises.
+        An append whose epoch is old (``Fenced``), whose swap fails (``ClaimLost``) or whose process has too little
+        of its lease left (``LeaseLost``) is refused alone; its error stands in its place of the answer. A failure of
+        the whole transaction raises.
         """
         ...
 
-    def enter(self, session: str, tenant: str, *, at: int) -> SessionRow:
-        """Take a session over for this process: its epoch grows by one, the old owner is fenced from here on."""
+    def enter(self, session: str, tenant: str, *, at: int, expects: int | None = None) -> SessionRow:
+        """Take a session over for this process: its epoch grows by one, the old owner is fenced from here on.
+
+        With ``expects`` only a session that still stands at that epoch (0: there is none) is taken; else ``Fenced``.
+        Of two processes that expect the same, one gets it.
+        """
         ...
 
     def leave(self, session: str, state: str) -> None:
@@ -149,8 +182,66 @@ class Store(Protocol):
         """Rows of the index of open and in-doubt calls, oldest first."""
         ...
 
+    def snapshot(self, session: str) -> Snapshot | None:
+        """The newest snapshot of a session; whether it is whole is for its reader to find out."""
+        ...
+
+    def keep(self, snapshot: Snapshot, *, known: int) -> bool:
+        """Keep a snapshot in place of an older one.
+
+        The first ``known`` parts are in the store already and are not written again. False where the store has a newer
+        snapshot, another number of parts, or no such session: nothing is written then.
+        """
+        ...
+
+    def prune(self, before: int, *, limit: int = 100) -> list[str]:
+        """Take away the journals and snapshots of closed sessions whose last record is older than ``before``.
+
+        ``before`` is wall time in nanoseconds. Claims stay as tombstones, and so do sessions with open calls or calls
+        in doubt.
+
+        Returns:
+            The ids of the sessions that are gone.
+        """
+        ...
+
+    def renew(self, seconds: float = LEASE) -> float:
+        """Let this process's lease last for ``seconds`` from now, by the store's clock.
+
+        Returns:
+            The seconds that are left of it; infinity where it lasts as long as the process lives.
+
+        Raises:
+            LeaseLost: Somebody has found the process dead; its token is never alive again.
+        """
+        ...
+
     def alive(self, process: str) -> bool:
         """Whether the process still holds its lease, judged by the store."""
+        ...
+
+    def bury(self, process: str) -> bool:
+        """Find a process dead for good, if its lease is over: it can renew it no more. False while it lives."""
+        ...
+
+    def stale(self, *, after: str = "", limit: int = 500) -> list[SessionRow]:
+        """Open sessions that no living process owns, in order of their ids, starting behind ``after``."""
+        ...
+
+    def now(self) -> int:
+        """The store's own clock, in wall nanoseconds: what processes on several machines share (T5)."""
+        ...
+
+    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call ``wake``, on any thread, soon after records of anybody have landed: a hint, never the record itself.
+
+        Returns:
+            Ends the listening.
+        """
+        ...
+
+    def weak(self) -> list[str]:
+        """Sentences about settings of the place that weaken the promise; empty where it holds as printed."""
         ...
 
     def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:

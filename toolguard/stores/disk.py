@@ -16,19 +16,18 @@ from toolguard.errors import StoreDamaged, StoreError, StoreForeign, StoreUnavai
 from toolguard.stores.base import Append, Mark, Receipt, SessionRow
 from toolguard.stores.disk_batch import NEWEST, insert_session
 from toolguard.stores.disk_check import set_aside
+from toolguard.stores.disk_keep import ROW, DiskKeeping
 from toolguard.stores.disk_link import Link
-from toolguard.stores.disk_lock import holds_lease, shared
+from toolguard.stores.disk_lock import shared
 from toolguard.stores.disk_schema import check_directory, explain
 from toolguard.stores.mounts import network_filesystem
-from toolguard.stores.place import not_owner, other_tenant, storable
+from toolguard.stores.place import not_owner, other_tenant, overtaken, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ROW = "name, tenant, epoch, owner, state, seq, chain, opened_at, last_at"
 
-
-class DiskStore:
+class DiskStore(DiskKeeping):
     """Journals in a directory of this machine, safe against SIGKILL and, where asked for, against loss of power.
 
     Several processes may share the directory; each opens a store of its own, after any fork.
@@ -113,17 +112,20 @@ class DiskStore:
         durable = any(append.durable for append in batch)
         return link.transact(lambda conn: link.ledger.land(conn, batch, number), durable=durable, batch=True)
 
-    def enter(self, session: str, tenant: str, *, at: int) -> SessionRow:
+    def enter(self, session: str, tenant: str, *, at: int, expects: int | None = None) -> SessionRow:
         """Take a session over: its epoch grows by one. ``at`` is wall time in nanoseconds.
 
         Raises:
-            Fenced: The session belongs to another tenant.
+            Fenced: The session belongs to another tenant, or does not stand at the epoch ``expects``.
         """
         link = self._opened()
         storable(session, tenant)
 
         def work(conn: sqlite3.Connection) -> SessionRow:
-            row = conn.execute("SELECT tenant FROM sessions WHERE name = ?", (session,)).fetchone()
+            row = conn.execute("SELECT tenant, epoch FROM sessions WHERE name = ?", (session,)).fetchone()
+            epoch = row[1] if row is not None else 0
+            if expects is not None and expects != epoch:
+                raise overtaken(session, expects, epoch)
             if row is None:
                 insert_session(conn, session, tenant, at)
             elif row[0] not in {"", tenant}:
@@ -134,8 +136,8 @@ class DiskStore:
                 (tenant, link.process, at, session),
             )
             link.ledger.drop(session)
-            found = conn.execute(f"SELECT {_ROW} FROM sessions WHERE name = ?", (session,)).fetchone()  # noqa: S608
-            return SessionRow._make(found)
+            found = conn.execute(f"SELECT {ROW} FROM sessions WHERE name = ?", (session,)).fetchone()  # noqa: S608
+            return SessionRow(*found)
 
         return link.transact(work, durable=False)
 
@@ -160,14 +162,14 @@ class DiskStore:
 
     def session(self, session: str) -> SessionRow | None:
         """One session's row."""
-        rows = self._opened().query(f"SELECT {_ROW} FROM sessions WHERE name = ?", (session,))  # noqa: S608
-        return SessionRow._make(rows[0]) if rows else None
+        rows = self._opened().query(f"SELECT {ROW} FROM sessions WHERE name = ?", (session,))  # noqa: S608
+        return SessionRow(*rows[0]) if rows else None
 
     def sessions(
         self, *, tenant: str | None = None, state: str | None = None, after: str = "", limit: int = 500
     ) -> list[SessionRow]:
         """Rows of sessions in order of their ids, starting behind ``after``."""
-        sql = f"SELECT {_ROW} FROM sessions WHERE name > ?"  # noqa: S608 -- a constant
+        sql = f"SELECT {ROW} FROM sessions WHERE name > ?"  # noqa: S608 -- a constant
         values: list[object] = [after]
         if tenant is not None:
             sql += " AND tenant = ?"
@@ -178,7 +180,7 @@ class DiskStore:
             sql += " AND state = ?"
             values.append(state)
         rows = self._opened().query(f"{sql} ORDER BY name LIMIT ?", (*values, max(limit, 0)))
-        return [SessionRow._make(row) for row in rows]
+        return [SessionRow(*row) for row in rows]
 
     def read(self, session: str, *, after: int = 0, limit: int = 512) -> list[Frame]:
         """Records of one session behind sequence number ``after``, in order.
@@ -232,14 +234,6 @@ class DiskStore:
             (*given.values(), max(limit, 0)),
         )
         return [Mark._make(row) for row in rows]
-
-    def alive(self, process: str) -> bool:
-        """Whether the process still holds its lease: a dead one is noticed at once."""
-        self._opened()
-        try:
-            return holds_lease(self.path / "owners", process)
-        except OSError as error:
-            raise explain(error, self.path) from error
 
     def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:
         """Set (or with None remove) a small store-wide setting; a removed one leaves no readable trace in the file.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "journal.sqlite3"
-FORMAT = 1
+FORMAT = 2
 """Version of the tables; a store of a newer format is refused."""
 
 APPLICATION = 0x7467_6A31  # "tgj1", in the file's header: this is a toolguard journal
@@ -48,6 +48,13 @@ CREATE TABLE processes (process TEXT PRIMARY KEY, batch INTEGER NOT NULL, positi
 CREATE TABLE accepted (session INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE damaged (pos INTEGER, session INTEGER, seq INTEGER, frame BLOB, accepted_at INTEGER NOT NULL)
 """
+_SNAPSHOTS = """
+CREATE TABLE snapshots (session INTEGER PRIMARY KEY, seq INTEGER NOT NULL, head BLOB NOT NULL);
+CREATE TABLE snapshot_parts (
+    session INTEGER NOT NULL, number INTEGER NOT NULL, part BLOB NOT NULL, PRIMARY KEY (session, number))
+"""
+_STEPS = {2: _SNAPSHOTS}
+"""What each newer format adds to the one before it."""
 
 
 def connect(file: Path, *, readonly: bool) -> sqlite3.Connection:
@@ -95,9 +102,10 @@ def open_journal(directory: Path, chain_key: bytes | None, *, readonly: bool) ->
     try:
         if not readonly and _blank(conn):
             _create(conn, chain_key)
-        recognise(conn, directory)
+        form = recognise(conn, directory)
         if not readonly:
             _check_key(conn, directory, chain_key)
+            _bring_forward(conn, form)
     except BaseException:
         conn.close()
         raise
@@ -123,8 +131,11 @@ def check_directory(directory: Path) -> None:
         )
 
 
-def recognise(conn: sqlite3.Connection, directory: Path) -> None:
+def recognise(conn: sqlite3.Connection, directory: Path) -> int:
     """Check that an open file is a toolguard journal of a format that this version reads.
+
+    Returns:
+        Its format.
 
     Raises:
         StoreForeign: It is not.
@@ -141,6 +152,7 @@ def recognise(conn: sqlite3.Connection, directory: Path) -> None:
             f"{directory} has the newer format {form}; this version of toolguard reads up to format {FORMAT}",
             advice="Use the version of toolguard that wrote it, or a newer one.",
         )
+    return form
 
 
 def explain(error: sqlite3.Error | OSError, directory: Path) -> StoreError:
@@ -193,13 +205,27 @@ def _create(conn: sqlite3.Connection, chain_key: bytes | None) -> None:
     conn.execute("PRAGMA journal_mode=WAL").fetchall()
     conn.execute("PRAGMA synchronous=FULL")
     conn.execute("BEGIN IMMEDIATE")
-    for table in _TABLES.split(";"):
+    for table in ";".join([_TABLES, *_STEPS.values()]).split(";"):
         conn.execute(table)
     conn.execute(f"PRAGMA application_id={APPLICATION}")
     conn.executemany(
         "INSERT INTO meta (key, value) VALUES (?, ?)", [("format", str(FORMAT)), ("chain", _fingerprint(chain_key))]
     )
     conn.execute("COMMIT")
+
+
+def _bring_forward(conn: sqlite3.Connection, form: int) -> None:
+    """Add what newer formats have; older versions of toolguard refuse the journal from then on."""
+    if form >= FORMAT:
+        return
+    conn.execute("PRAGMA synchronous=FULL")
+    conn.execute("BEGIN IMMEDIATE")
+    for step in range(form + 1, FORMAT + 1):
+        for table in _STEPS[step].split(";"):
+            conn.execute(table)
+    conn.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
+    conn.execute("COMMIT")
+    conn.execute("PRAGMA synchronous=NORMAL")
 
 
 def _fingerprint(chain_key: bytes | None) -> str:

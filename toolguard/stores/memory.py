@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import time
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
 from toolguard.core.frame import GENESIS, Frame, FrameError, unpack
 from toolguard.errors import StoreDamaged, StoreError, StoreUnavailable
-from toolguard.stores.base import Append, Mark, Receipt, SessionRow
-from toolguard.stores.place import Head, judge, not_owner, other_tenant, place, storable
+from toolguard.stores.base import LEASE, Append, Mark, Receipt, SessionRow, Snapshot
+from toolguard.stores.memory_shelf import Shelf
+from toolguard.stores.place import Head, judge, lease_over, not_owner, other_tenant, overtaken, place, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class _Shelf:
-    """What the handles on one memory store share."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []  # sorted
-        self.rows: dict[str, SessionRow] = {}
-        self.journals: dict[str, list[bytes]] = {}
-        self.log: list[tuple[str, int]] = []  # store position - 1 -> (session, seq)
-        self.claims: dict[str, tuple[int, bytes]] = {}
-        self.marks: dict[tuple[str, int], Mark] = {}
-        self.notes: dict[str, bytes] = {}
-        self.live: set[str] = set()
+    from collections.abc import Callable, Sequence
 
 
 class MemoryStore:
@@ -42,7 +31,7 @@ class MemoryStore:
     def __init__(self, *, chain_key: bytes | None = None) -> None:
         self.name = "memory"
         self._key = chain_key
-        self._shelf = _Shelf()
+        self._shelf = Shelf()
         self._process = ""
 
     def twin(self) -> MemoryStore:
@@ -67,6 +56,10 @@ class MemoryStore:
         self._shelf.live.discard(self._process)
         self._process = ""
 
+    def expire(self) -> None:
+        """Let this handle's lease run out, as that of a process that was stopped for too long; it does not notice."""
+        self._shelf.live.discard(self._process)
+
     def idle(self) -> None:
         """Nothing waits to be done when no batch is waiting."""
 
@@ -83,18 +76,24 @@ class MemoryStore:
                 answers.append(self._append(append))
             except StoreError as refusal:
                 answers.append(refusal)
+        if any(isinstance(answer, Receipt) for answer in answers):
+            for wake in list(self._shelf.listeners):
+                wake()
         return answers
 
-    def enter(self, session: str, tenant: str, *, at: int) -> SessionRow:
+    def enter(self, session: str, tenant: str, *, at: int, expects: int | None = None) -> SessionRow:
         """Take a session over: its epoch grows by one. ``at`` is wall time in nanoseconds.
 
         Raises:
-            Fenced: The session belongs to another tenant.
+            Fenced: The session belongs to another tenant, or does not stand at the epoch ``expects``.
             StoreError: A text cannot be stored.
         """
         shelf = self._opened()
         storable(session, tenant)
         row = shelf.rows.get(session)
+        epoch = row.epoch if row is not None else 0
+        if expects is not None and expects != epoch:
+            raise overtaken(session, expects, epoch)
         if row is None:
             row = self._begin(session, tenant, at)
         elif row.tenant and row.tenant != tenant:
@@ -159,10 +158,13 @@ class MemoryStore:
         """
         shelf = self._opened()
         start = max(after, 0)
-        return [
-            (position, session, self._frame(session, seq, shelf.journals[session][seq - 1]))
-            for position, (session, seq) in enumerate(shelf.log[start : start + max(limit, 0)], start + 1)
-        ]
+        found: list[tuple[int, str, Frame]] = []
+        for position, (session, seq) in enumerate(shelf.log[start:], start + 1):
+            if len(found) >= limit:
+                break
+            if session in shelf.journals and seq <= len(shelf.journals[session]):
+                found.append((position, session, self._frame(session, seq, shelf.journals[session][seq - 1])))
+        return found
 
     def position(self) -> int:
         """The newest store position."""
@@ -183,9 +185,63 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda mark: (mark.at, mark.session, mark.call))[: max(limit, 0)]
 
+    def snapshot(self, session: str) -> Snapshot | None:
+        """The newest snapshot of a session."""
+        return self._opened().snapshots.get(session)
+
+    def keep(self, snapshot: Snapshot, *, known: int) -> bool:
+        """Keep a snapshot in place of an older one; False where the store has a newer one or other parts."""
+        return self._opened().keep(snapshot, known)
+
+    def prune(self, before: int, *, limit: int = 100) -> list[str]:
+        """Take away closed sessions whose last record is older than ``before``; claims stay."""
+        return self._opened().prune(before, max(limit, 0))
+
+    def renew(self, seconds: float = LEASE) -> float:  # noqa: ARG002 - it lasts as long as the process
+        """The lease lasts as long as the handle is open; one that has run out is good again unless it was found dead.
+
+        Raises:
+            LeaseLost: Somebody has found the process dead.
+        """
+        shelf = self._opened()
+        if self._process in shelf.dead:
+            raise lease_over(self._process)
+        shelf.live.add(self._process)
+        return math.inf
+
     def alive(self, process: str) -> bool:
         """Whether the process has the store open."""
         return process in self._opened().live
+
+    def bury(self, process: str) -> bool:
+        """Find a process dead for good, unless it has the store open."""
+        shelf = self._opened()
+        if process in shelf.live:
+            return False
+        shelf.dead.add(process)
+        return True
+
+    def stale(self, *, after: str = "", limit: int = 500) -> list[SessionRow]:
+        """Open sessions that no living process owns."""
+        shelf = self._opened()
+        rows = (shelf.rows[name] for name in shelf.names[bisect_right(shelf.names, after) :])
+        found = [row for row in rows if row.state == "open" and row.owner not in shelf.live]
+        return found[: max(limit, 0)]
+
+    def now(self) -> int:
+        """This machine's clock."""
+        self._opened()
+        return time.time_ns()
+
+    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call ``wake`` after each commit that landed something."""
+        listeners = self._opened().listeners
+        listeners.append(wake)
+        return lambda: listeners.remove(wake) if wake in listeners else None
+
+    def weak(self) -> list[str]:
+        """What is kept in memory is gone with the process."""
+        return ["the journal is kept in memory alone: it is gone with this process"]
 
     def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:
         """Set (or with None remove) a small store-wide setting; with ``keep`` one that is there stays as it is."""
@@ -201,7 +257,7 @@ class MemoryStore:
         """Store-wide settings whose key starts with ``prefix``, in order of their keys."""
         return {key: value for key, value in sorted(self._opened().notes.items()) if key.startswith(prefix)}
 
-    def _opened(self) -> _Shelf:
+    def _opened(self) -> Shelf:
         if not self._process:
             raise StoreUnavailable("the memory store is not open", advice="Call open() before using it.")
         return self._shelf
@@ -219,6 +275,8 @@ class MemoryStore:
         row = shelf.rows.get(session)
         head = Head() if row is None else Head(0, row.epoch, row.seq, row.chain, row.last_at)
         judge(append, head, lambda key: shelf.claims.get(key, (0, b""))[0])
+        if append.lease and self._process not in shelf.live:
+            raise lease_over(self._process, session)
         stored, chain = place(append, head, self._key)
         at = append.drafts[-1].at if append.drafts else 0
         if row is None:

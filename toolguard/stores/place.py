@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from toolguard.core.frame import GENESIS, pack
-from toolguard.errors import ClaimLost, Fenced, StoreError
+from toolguard.errors import ClaimLost, Fenced, LeaseLost, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +123,24 @@ def _check(append: Append) -> None:
         for text in (mark.session, mark.tenant, mark.tool, mark.phase):
             if not text.isascii():
                 text.encode()
+
+
+def lease_over(process: str, session: str = "") -> LeaseLost:
+    """The refusal of what needs the lease of a process that has lost it, or has too little of it left."""
+    return LeaseLost(
+        f"the lease of {process} has run out, or nearly so",
+        ref=session,
+        advice="Nothing was begun. Renew the lease; where the process was found dead, start it anew.",
+    )
+
+
+def overtaken(session: str, expects: int, epoch: int) -> Fenced:
+    """The refusal to enter a session that somebody else has entered meanwhile."""
+    return Fenced(
+        f"another process was first: the session stands at epoch {epoch}, not {expects}",
+        ref=session,
+        advice="Leave it to that process, or look at it again.",
+    )
 
 
 def other_tenant(session: str) -> Fenced:
