@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from toolguard.core import records as r
-from toolguard.engine.recover import fold
+from toolguard.engine.folding import fold
 from toolguard.stores.base import Append
 from toolguard.stores.disk import DiskStore
 

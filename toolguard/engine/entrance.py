@@ -14,10 +14,11 @@ from toolguard.core.policy import name_of
 from toolguard.core.state import State
 from toolguard.core.unheard import Unheard, unheard_of
 from toolguard.engine.asking import Asker
+from toolguard.engine.folding import fold
 from toolguard.engine.fresh import FreshReads
 from toolguard.engine.ledger import Ledger
 from toolguard.engine.observe import Watch
-from toolguard.engine.recover import Recovery, fold
+from toolguard.engine.recover import Recovery
 from toolguard.engine.session import Session
 from toolguard.engine.toolbox import check_scopes
 from toolguard.engine.wiring import Wiring

@@ -14,10 +14,10 @@ from toolguard.core.unheard import Unheard, unheard_of
 from toolguard.engine.clock import SystemClock
 from toolguard.engine.entrance import Entrance
 from toolguard.engine.feed import Feed
+from toolguard.engine.folding import fold
 from toolguard.engine.journal import Journal
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
-from toolguard.engine.recover import fold
 from toolguard.engine.resolve import Resolver, catch_up_all
 from toolguard.engine.session import Desks, Session
 from toolguard.engine.switches import Switches

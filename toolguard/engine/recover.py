@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from toolguard.core import records as r
 from toolguard.core.effect import Effect
 from toolguard.core.law import Phase
-from toolguard.core.state import State
 from toolguard.errors import InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from toolguard.core.frame import Frame
     from toolguard.core.slots import Run
     from toolguard.engine.execution import Execution
-    from toolguard.engine.journal import Journal
-    from toolguard.stores.base import Store
     from toolguard.tools.tool import Tool
 
-PAGE = 512
 _STOPPING = frozenset({"correction", "cancellation", "stop", "hold_on", "unknown"})
 """Words after which an uncommitted write does not go on (G4)."""
-
-
-async def fold(journal: Journal, session: str, *, until: int | None = None) -> tuple[State, int]:
-    """Read a session's journal in pages and fold it, to its end or up to sequence number ``until``.
-
-    Returns:
-        The state and the wall time of its last record in nanoseconds (0 for an empty journal).
-    """
-    state, after, last = State(session), 0, 0
-    while True:
-        frames = await journal.ask(partial(_page, session, after))
-        for frame in frames:
-            if until is not None and frame.seq > until:
-                return state, last
-            state.apply(r.decode(frame.kind, frame.version, frame.payload), frame.at)
-            after, last = frame.seq, frame.at
-        if len(frames) < PAGE:
-            return state, last
-
-
-def _page(session: str, after: int, store: Store) -> list[Frame]:
-    return store.read(session, after=after, limit=PAGE)
 
 
 class Recovery:

@@ -13,9 +13,9 @@ from toolguard.core.envelope import shortened
 from toolguard.core.finding import DidNotHappen, Happened
 from toolguard.core.law import Phase, Ruling
 from toolguard.engine.claims import Claims
+from toolguard.engine.folding import PAGE, fold
 from toolguard.engine.ledger import Ledger
 from toolguard.engine.outcome import undo_offer
-from toolguard.engine.recover import PAGE, fold
 from toolguard.errors import AlreadySettled, ClaimLost, EvidenceMissing, StoreBusy, StoreError, UnknownRef
 from toolguard.tools.results import Results
 
