@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from toolguard.testing.scenarios.drivers import ADAPTERS, guarded, naive
 from toolguard.testing.scenarios.judge import Judge
+from toolguard.testing.scenarios.places import KINDS, Places
 from toolguard.testing.scenarios.report import as_data, console, failed, show, show_sabotage
 from toolguard.testing.scenarios.sabotage import Sabotaged, sabotage
 
@@ -23,7 +24,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m toolguard.testing.scenarios", description=__doc__)
     parser.add_argument("--adapter", action="append", choices=ADAPTERS, help="only this adapter (again for more)")
     parser.add_argument("--scenario", nargs="+", default=[], metavar="S01", help="only these scenarios")
-    parser.add_argument("--store", choices=("memory", "disk"), default="disk", help="where the guard keeps its journal")
+    parser.add_argument("--store", choices=KINDS, default="disk", help="where the guard keeps its journal")
     parser.add_argument("--naive", action="store_true", help="only the naive application: what fails without toolguard")
     parser.add_argument("--saboteurs", action="store_true", help="also break the code once for every check")
     parser.add_argument("--json", action="store_true", help="print data instead of the table")
@@ -53,16 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     without: list[Result] = []
     broken: list[Sabotaged] = []
-    for adapter in options.adapter or ADAPTERS:
-        if not options.naive:
-            results += Judge(guarded(adapter), options.store).all(ids, _told(adapter))
-        without += Judge(naive(adapter), options.store).all(ids, _told(f"{adapter} (naive)"))
-        if options.saboteurs or os.environ.get("SABOTEURS"):
-            judge = Judge(guarded(adapter), options.store)
-            _say(f"{adapter}: breaking the code, once for every check")
-            broken += sabotage(
-                judge, adapter, only=ids, told=lambda one: _say(f"  {one.assertion}: {one.why.splitlines()[0]}")
-            )
+    with Places(options.store) as places:
+        for adapter in options.adapter or ADAPTERS:
+            if not options.naive:
+                results += Judge(guarded(adapter), places).all(ids, _told(adapter))
+            without += Judge(naive(adapter), "memory").all(ids, _told(f"{adapter} (naive)"))
+            if options.saboteurs or os.environ.get("SABOTEURS"):
+                judge = Judge(guarded(adapter), places)
+                _say(f"{adapter}: breaking the code, once for every check")
+                broken += sabotage(
+                    judge, adapter, only=ids, told=lambda one: _say(f"  {one.assertion}: {one.why.splitlines()[0]}")
+                )
     if options.json:
         print(json.dumps(as_data(results, without, broken), indent=1))  # noqa: T201
         return int(failed(results) or any(not one.noticed for one in broken))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from toolguard.testing.scenarios.data import collection, scenario
 from toolguard.testing.scenarios.kit import CHECKS, HOOKS, VARIANTS, Broken, Check, Driver, Room, discover, script_of
+from toolguard.testing.scenarios.places import Kind, Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,20 +56,20 @@ class Judge:
 
     Args:
         driver: The driver.
-        store: ``memory`` or ``disk``.
+        store: The kind of store, or the places that plays are to have.
     """
 
-    def __init__(self, driver: Driver, store: str = "disk") -> None:
+    def __init__(self, driver: Driver, store: Kind | Places = "disk") -> None:
         discover()
         self._driver = driver
-        self._store = store
+        self._places = store if isinstance(store, Places) else Places(store)
 
     def judge(self, id_: str, only: Sequence[str] = ()) -> Result:
         """Judge a scenario, or only some of its assertions."""
         story = scenario(id_)
         began = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="toolguard-scenario-") as folder:
-            plays = _Plays(self._driver, Path(folder), self._store)
+            plays = _Plays(self._driver, Path(folder), self._places)
             outcomes = [self._outcome(story, one, plays) for one in story.must if not only or one in only]
         seconds = time.perf_counter() - began
         return Result(story, self._driver.name, self._driver.guarded, tuple(outcomes), seconds)
@@ -122,10 +123,10 @@ def _needs(story: Scenario, check: Check) -> list[str]:
 class _Plays:
     """Plays each script once."""
 
-    def __init__(self, driver: Driver, folder: Path, store: str) -> None:
+    def __init__(self, driver: Driver, folder: Path, places: Places) -> None:
         self._driver = driver
         self._folder = folder
-        self._store = store
+        self._places = places
         self._played: dict[str, Played | Exception] = {}
 
     def of(self, script: Script) -> Played:
@@ -133,7 +134,9 @@ class _Plays:
             room = self._folder / script.variant
             room.mkdir()
             try:
-                self._played[script.name] = self._driver.play(script, Room(room, self._store))
+                self._played[script.name] = self._driver.play(
+                    script, Room(room, self._places.kind, self._places.new(room))
+                )
             except Exception as error:  # noqa: BLE001 - told by every check that needs the play
                 self._played[script.name] = error
         found = self._played[script.name]

@@ -158,12 +158,14 @@ class Room:
     """Where one play takes place.
 
     Attributes:
-        folder: A folder of its own, for the ledger and the store.
-        store: ``memory`` or ``disk``.
+        folder: A folder of its own, for the ledger and a store on disk.
+        store: ``memory``, ``disk``, ``redis`` or ``postgres``.
+        place: Where the guard keeps its journal, as a guard takes it.
     """
 
     folder: Path
     store: str
+    place: str
 
 
 class Driver(Protocol):

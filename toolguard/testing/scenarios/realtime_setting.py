@@ -21,7 +21,6 @@ from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
-    from pathlib import Path
     from types import TracebackType
 
     from toolguard.engine.guard import Guard
@@ -42,8 +41,8 @@ class Setting:
 
     def __init__(self, script: Script, room: Room, faults: list[str]) -> None:
         self.script = script
-        lasting = room.store == "disk" or any(step.verb == "process.restarts" for step in script.steps)
-        self.place: str | Path = room.folder / "journal" if lasting else "memory"
+        lasting = any(step.verb == "process.restarts" for step in script.steps)
+        self.place = str(room.folder / "journal") if lasting and room.store == "memory" else room.place
         self.base = 0.0
         self.app: dict[str, Any] = {"loop_thread": threading.get_ident()}
         self._room = room
