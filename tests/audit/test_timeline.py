@@ -207,6 +207,12 @@ def test_every_kind_of_record_has_words(kind):
         (r.Noted(run=1, calls=(1,), text=""), "note about charge conv-1/1: result"),
         (r.Delivered(items=("tg_x",)), "tg_x"),
         (r.HandOffRecord(to="billing", frm="desk", carried=(1,)), "from desk to billing, carrying charge conv-1/1"),
+        (r.Accepted(packet="p", agent="billing", frm="desk", process="p1"), "billing takes over from desk"),
+        (
+            r.Accepted(packet="p", agent="billing", frm="desk", process="p2", same_process=False),
+            "billing takes over from desk in process p2",
+        ),
+        (r.FactKept(facts={"name": "Simon"}, forgotten=("order",)), 'name is "Simon", order is forgotten'),
         (r.Noticed(code="retry", text="again", run=1), "retry charge conv-1/1: again"),
         (r.Switched(tool="charge", paused=True, by="ana", reason="fraud"), "ana paused charge (fraud)"),
         (r.Closed(why="hang_up", unfinished=(1,)), "closed: hang_up, unanswered: charge conv-1/1"),

@@ -122,6 +122,16 @@ class Teller:
         where = "" if rec.same_process else " in another process"
         return [("session", f"handed off from {rec.frm} to {rec.to}{where}{carried}")]
 
+    def accepted(self, rec: r.Accepted) -> Said:
+        """The next agent has taken over."""
+        where = "" if rec.same_process else f" in process {rec.process}"
+        return [("session", f"{rec.agent} takes over from {rec.frm}{where}")]
+
+    def fact_kept(self, rec: r.FactKept) -> Said:
+        """Facts were established or taken back."""
+        kept = [f"{name} is {_json(r.encoded(value))}" for name, value in rec.facts.items()]
+        return [("fact", ", ".join([*kept, *(f"{name} is forgotten" for name in rec.forgotten)]))]
+
     def recovered(self, rec: r.Recovered) -> Said:
         """A new owner went on."""
         parts = [
@@ -267,7 +277,8 @@ _WORDS = cast(
         r.Contradicted: Teller.contradicted, r.Interrupted: Teller.interrupted, r.Heard: Teller.heard,
         r.Said: Teller.said, r.Spoke: Teller.spoke, r.Answered: Teller.answered, r.Noted: Teller.noted,
         r.Sent: Teller.sent, r.Delivered: Teller.delivered, r.Acknowledged: Teller.acknowledged,
-        r.ReplyAsked: Teller.reply_asked, r.HandOffRecord: Teller.handed_off, r.Recovered: Teller.recovered,
+        r.ReplyAsked: Teller.reply_asked, r.HandOffRecord: Teller.handed_off, r.Accepted: Teller.accepted,
+        r.FactKept: Teller.fact_kept, r.Recovered: Teller.recovered,
         r.Noticed: Teller.noticed, r.Switched: Teller.switched, r.Closed: Teller.closed,
         Unreadable: Teller.unreadable,
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from toolguard.core import records as r
 from toolguard.core.conversation import Conversation
@@ -52,6 +53,8 @@ class Account:
         doubtful: Runs in doubt.
         excluded: Run records that the law refused when they were folded.
         undecided: The kind of the newest words, until an interrupt has decided what they do to the calls.
+        facts: What has been established about the caller and the matter, apart from what was said (I23).
+        handed: The newest hand-off, empty where there was none.
     """
 
     session: str
@@ -85,6 +88,8 @@ class Account:
     closed: str = ""
     excluded: int = 0
     undecided: str = ""
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    handed: r.HandOffRecord | None = None
 
     def confirmed(self, intent: str, fingerprint: str) -> bool:
         """Whether an answer offered to confirm this, and the caller has spoken since it was made (S0)."""

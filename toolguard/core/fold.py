@@ -264,7 +264,17 @@ def _acknowledged(s: Account, rec: r.Acknowledged, _at: int) -> None:
 
 
 def _handed_off(s: Account, rec: r.HandOffRecord, _at: int) -> None:
-    s.agent = rec.to
+    s.agent, s.handed = rec.to, rec
+
+
+def _accepted(s: Account, rec: r.Accepted, _at: int) -> None:
+    s.agent = rec.agent
+
+
+def _fact_kept(s: Account, rec: r.FactKept, _at: int) -> None:
+    s.facts.update(rec.facts)
+    for name in rec.forgotten:
+        s.facts.pop(name, None)
 
 
 def _closed(s: Account, rec: r.Closed, _at: int) -> None:
@@ -278,7 +288,8 @@ APPLY = cast(
         r.Replanned: _replanned,
         r.Interrupted: _interrupted, r.Heard: _heard, r.Said: _said, r.BatchClosed: _batch_closed,
         r.Answered: _answered, r.Sent: _sent, r.Delivered: _delivered, r.Acknowledged: _acknowledged,
-        r.HandOffRecord: _handed_off, r.Closed: _closed, **dict.fromkeys(EVENTS, _run_event),
+        r.HandOffRecord: _handed_off, r.Accepted: _accepted, r.FactKept: _fact_kept, r.Closed: _closed,
+        **dict.fromkeys(EVENTS, _run_event),
     },
 )  # fmt: skip
 _DETAIL = cast(

@@ -10,7 +10,7 @@ from toolguard.core.slots import Answer
 from toolguard.core.state import INTERIM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from toolguard.core.records import Form
     from toolguard.core.slots import Run, Slot
@@ -26,15 +26,27 @@ def answer_of(state: State, slot: Slot) -> Answer | None:
     A decided answer stands; otherwise the run that the slot is attached to answers: with its result, with a pointer
     where this context has seen the result already (O3), or with what is known instead.
     """
+    return _answer(state, slot, lambda run: run.shown == state.context)
+
+
+def answer_anew(state: State, slot: Slot, shown: set[int]) -> Answer | None:
+    """The answer of a slot in a context that begins now; ``shown`` collects the runs whose result it has seen (O11)."""
+    answer = _answer(state, slot, lambda run: run.number in shown)
+    if answer is not None and answer.form in {"result", "replayed"}:
+        shown.add(slot.run)
+    return answer
+
+
+def _answer(state: State, slot: Slot, seen: Callable[[Run], bool]) -> Answer | None:
     run = state.runs.get(slot.run)
     if slot.answer is not None and not (slot.answer.interim and run is not None and run.phase.final):
         return slot.answer
     if run is None or not (run.settled or run.abandoned):
         return slot.answer
-    return _of_run(state, slot, run)
+    return _of_run(state, slot, run, seen=seen(run))
 
 
-def _of_run(state: State, slot: Slot, run: Run) -> Answer:
+def _of_run(state: State, slot: Slot, run: Run, *, seen: bool) -> Answer:
     ref, first = state.ref(slot.number), state.run_ref(run)
     own = bool(run.calls) and run.calls[0] == slot.number and slot.verdict in {"run", "wait"}
     reply = run.announce != "silent" and not slot.filed and not slot.terminal
@@ -45,10 +57,9 @@ def _of_run(state: State, slot: Slot, run: Run) -> Answer:
     if run.happened:
         if slot.detached and not run.effect.writes:
             return Answer("superseded", envelope("superseded", ref=ref, tool=slot.tool), reply=False, interim=False)
-        seen = run.shown == state.context
         if (own or slot.verdict == "join") and not seen and not run.concerned and not run.warning:
             return Answer("result", plain(run.result), reply, interim=False)
-        return _with_facts(state, slot, run, reply=reply)
+        return _with_facts(state, slot, run, reply=reply, seen=seen)
     if run.phase is Phase.CANCELLED:
         ended: Form = "superseded" if slot.detached else "cancelled"
         text = envelope(ended, ref=ref, tool=slot.tool, why=run.message)
@@ -64,7 +75,7 @@ _UNAVAILABLE = frozenset({"commit_not_recorded", "store_unavailable"})
 """Codes of runs that the store kept from beginning."""
 
 
-def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
+def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool, seen: bool) -> Answer:
     """A result that needs words beside it: a replay, a change of mind after the commit, a warning."""
     first = state.run_ref(run)
     own = bool(run.calls) and run.calls[0] == slot.number
@@ -74,7 +85,7 @@ def _with_facts(state: State, slot: Slot, run: Run, *, reply: bool) -> Answer:
         why["undo"] = _undo(run)
     if run.warning:
         why["warning"] = run.warning
-    if own and run.shown != state.context:
+    if own and not seen:
         text = envelope("done", ref=state.ref(slot.number), tool=slot.tool, result=run.result, more=why)
         return Answer("result", text, reply, interim=False)
     text = envelope("replayed", ref=state.ref(slot.number), tool=slot.tool, first=first, result=run.result, more=why)

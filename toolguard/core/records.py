@@ -35,6 +35,7 @@ from toolguard.core.run_records import (
     Verdict,
 )
 from toolguard.core.talk_records import (
+    Accepted,
     Acknowledged,
     Answered,
     BatchClosed,
@@ -42,6 +43,7 @@ from toolguard.core.talk_records import (
     ContextOpened,
     Decided,
     Delivered,
+    FactKept,
     HandOffRecord,
     Heard,
     Interrupted,
@@ -60,6 +62,7 @@ __all__ = [
     "CODES",
     "KINDS",
     "NAMES",
+    "Accepted",
     "Acknowledged",
     "Answered",
     "AtGate",
@@ -74,6 +77,7 @@ __all__ = [
     "Decided",
     "Delivered",
     "Evidence",
+    "FactKept",
     "Failed",
     "Form",
     "HandOffRecord",
@@ -103,6 +107,7 @@ __all__ = [
     "decode",
     "encodable",
     "encode",
+    "encoded",
     "plain_arguments",
     "raw_field",
 ]
@@ -114,7 +119,8 @@ KINDS: dict[int, tuple[type[Record], int]] = {
     21: (Replanned, 1),
     30: (Interrupted, 1), 31: (Heard, 1), 32: (Said, 1), 33: (Spoke, 1), 34: (BatchClosed, 1),
     40: (Answered, 1), 41: (Noted, 1), 42: (Sent, 1), 43: (Delivered, 1), 44: (Acknowledged, 1), 45: (ReplyAsked, 1),
-    50: (HandOffRecord, 1), 51: (Recovered, 1), 60: (Noticed, 1), 61: (Switched, 1), 70: (Closed, 1),
+    50: (HandOffRecord, 1), 51: (Recovered, 1), 52: (FactKept, 1), 53: (Accepted, 1),
+    60: (Noticed, 1), 61: (Switched, 1), 70: (Closed, 1),
 }  # fmt: skip
 """Code on disk -> (record type, newest version). Codes are never used again for something else."""
 
@@ -138,6 +144,11 @@ def encodable(value: object) -> str:
 
 _ENCODER = msgspec.json.Encoder(enc_hook=encodable)
 _DECODERS = {code: msgspec.json.Decoder(kind) for code, (kind, _) in KINDS.items()}
+
+
+def encoded(value: Any) -> bytes:
+    """A value of JSON types as JSON text."""
+    return _ENCODER.encode(value)
 
 
 class UnknownRecord(ValueError):  # noqa: N818 - named for what was found

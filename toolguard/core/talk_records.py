@@ -159,6 +159,26 @@ class HandOffRecord(Record, frozen=True, kw_only=True):
     packet: str = ""
     carried: tuple[int, ...] = ()
     same_process: bool = True
+    made_at: int = 0
+    expires_at: int = 0
+    run: int = 0
+
+
+class FactKept(Record, frozen=True, kw_only=True):
+    """Facts were established, or taken back, apart from the speech that they came up in (I23)."""
+
+    facts: dict[str, Any] = {}
+    forgotten: tuple[str, ...] = ()
+
+
+class Accepted(Record, frozen=True, kw_only=True):
+    """An agent has taken the conversation over with a packet: once (H2)."""
+
+    packet: str
+    agent: str
+    frm: str
+    process: str
+    same_process: bool = True
 
 
 class Noticed(Record, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from toolguard.engine.limits import Limits
     from toolguard.engine.port import Port
     from toolguard.engine.switches import Switches
+    from toolguard.engine.transfer import Sealing
     from toolguard.listen.heard import Listener
     from toolguard.stores.base import SessionRow, Store
     from toolguard.tools.tool import Tool
@@ -61,7 +63,9 @@ class Entrance:
         listener: Listener | None,
         mode: str,
         follow_up: FollowUp | None,
+        sealing: Sealing,
     ) -> None:
+        self.sealing = sealing
         self._journal = journal
         self._switches = switches
         self._clock = clock
@@ -86,6 +90,8 @@ class Entrance:
             with attempt:
                 await self._journal.open()
                 self._secret = await self._journal.ask(_secret)
+                if not self.sealing.key:
+                    self.sealing = self.sealing._replace(key=hmac.digest(self._secret, b"packets", "sha256"))
 
     def close(self) -> None:
         """Close what belongs to all sessions."""
@@ -148,6 +154,7 @@ class Entrance:
             port=port,
             watching=self._mode == "observe",
             secret=self._secret,
+            sealing=self.sealing,
             paused=self._switches.paused,
             fresh=self._fresh_reads(known),
             finish=self._finished,

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from toolguard.audit.trail import Trail
+from toolguard.core.redact import by_name as by_field_name
 from toolguard.core.unheard import Unheard, unheard_of
 from toolguard.engine.clock import SystemClock
 from toolguard.engine.entrance import Entrance
@@ -22,6 +23,7 @@ from toolguard.engine.resolve import Resolver, catch_up_all
 from toolguard.engine.session import Desks, Session
 from toolguard.engine.switches import Switches
 from toolguard.engine.toolbox import by_name
+from toolguard.engine.transfer import Sealing
 from toolguard.errors import DeclarationError, StoreError, ToolguardError
 from toolguard.stores.locate import store_from
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from toolguard.audit.source import Readable
     from toolguard.core.finding import Finding
     from toolguard.core.policy import Policy
+    from toolguard.core.redact import Redact
     from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
     from toolguard.engine.feed import Event
@@ -58,6 +61,9 @@ class Guard:
         limits: The sessions' own time limits.
         follow_up: Called after each session with its id and what the caller never heard, to send a message.
         clock: Where wall time comes from.
+        packet_key: Signs handoff packets, for agents on different stores; by default the store's own key.
+        redact: ``(field name, value) -> value``: what of a field may stand in a packet; by default fields are hidden
+            that are secrets by their names.
 
     A guard is lazy: it opens its store with the first session, or with ``async with``.
     """
@@ -73,6 +79,8 @@ class Guard:
         limits: Limits | None = None,
         follow_up: Callable[[str, list[Unheard]], Awaitable[None] | None] | None = None,
         clock: Clock | None = None,
+        packet_key: bytes = b"",
+        redact: Redact = by_field_name,
     ) -> None:
         if policy is not None and not _is_policy(policy):
             raise DeclarationError(
@@ -99,6 +107,7 @@ class Guard:
             listener=listener,
             mode=mode,
             follow_up=follow_up,
+            sealing=Sealing(packet_key, redact),
         )
         self._refresher: asyncio.Task[None] | None = None
         self._opening: asyncio.Lock | None = None

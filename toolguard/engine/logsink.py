@@ -20,6 +20,7 @@ _LEVELS: dict[type[r.Record], str] = {
     r.Stopped: "INFO",
     r.Interrupted: "INFO",
     r.HandOffRecord: "INFO",
+    r.Accepted: "INFO",
     r.Recovered: "WARNING",
     r.Opened: "INFO",
     r.Closed: "INFO",
@@ -35,6 +36,7 @@ _SAID: dict[type[r.Record], tuple[str, ...]] = {
     r.Recovered: ("cause", "gap_ms"),
     r.Closed: ("why", "unfinished"),
     r.HandOffRecord: ("frm", "to"),
+    r.Accepted: ("frm", "agent"),
     r.Called: ("call", "tool", "verdict"),
 }
 

@@ -1,45 +1,59 @@
-"""Hand-off within one process: the batch's writes are settled first, open calls answered, runs carried (H1, O9)."""
+"""Handing a conversation over: the batch's writes are settled first, open calls answered, runs carried (H1, O9)."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
 
 from toolguard.core import records as r
+from toolguard.core.compact import within
 from toolguard.core.interrupt import HandedOff
 from toolguard.core.law import Phase
-from toolguard.core.packet import CarriedCall, HandoffPacket, PacketItem
+from toolguard.core.packing import Ticket, packet_of
 from toolguard.engine.clock import moment
 from toolguard.errors import Refused
 
 if TYPE_CHECKING:
-    from toolguard.core.slots import Run
-    from toolguard.core.state import State
+    from toolguard.core.packet import HandoffPacket
+    from toolguard.core.redact import Redact
     from toolguard.engine.barge_in import BargeIns
     from toolguard.engine.delivery import Delivery
     from toolguard.engine.execution import Execution
 
-_STATES: dict[Phase, Literal["done", "running", "in_doubt", "failed", "cancelled"]] = {
-    Phase.DONE: "done",
-    Phase.IN_DOUBT: "in_doubt",
-    Phase.FAILED: "failed",
-    Phase.CANCELLED: "cancelled",
-}
+EXPIRES = 600.0
+"""Seconds within which a packet has to be accepted."""
+MANY = 100
+"""Items from which on a packet is written and signed beside the loop."""
+
+
+class Sealing(NamedTuple):
+    """How the packets of a guard are made: the key that signs them, and what of a field may be handed on."""
+
+    key: bytes
+    redact: Redact | None
+
+
+def ticket_of(record: r.HandOffRecord) -> Ticket:
+    """The hand-off as its record tells it."""
+    made, expires = moment(record.made_at), moment(record.expires_at)
+    return Ticket(record.packet, record.frm, record.to, made, expires, record.run)
 
 
 class Transfer:
     """Hands a session to another agent."""
 
-    def __init__(self, execution: Execution, delivery: Delivery, barge_ins: BargeIns) -> None:
+    def __init__(self, execution: Execution, delivery: Delivery, barge_ins: BargeIns, sealing: Sealing) -> None:
+        self.sealing = sealing
         self._execution = execution
         self._ledger = execution.ledger
         self._delivery = delivery
         self._barge_ins = barge_ins
         self._taken: dict[int, int] = {}
 
-    async def to(self, agent: str, *, own: int = 0, patience: float = 4.0) -> HandoffPacket:
+    async def to(
+        self, agent: str, *, own: int = 0, patience: float = 4.0, expires: float = EXPIRES, max_bytes: int = 0
+    ) -> HandoffPacket:
         """Hand over to ``agent``; ``own`` is the run of the hand-off tool itself.
 
         The writes of the same batch end first (at most ``patience`` seconds), reads get their placeholder at once,
@@ -50,20 +64,36 @@ class Transfer:
             Refused: Another call of the same response has handed over, or is about to (O9).
         """
         self._take(own)
-        state, execution = self._ledger.state, self._execution
+        state = self._ledger.state
         frm = state.agent
         await self._settle_writes(own, patience)
         self._delivery.close_open_calls(but=own)
-        at = moment(self._ledger.clock.wall())
+        now = self._ledger.clock.wall()
         runs = [state.runs[n] for n in sorted(state.open_runs) if n != own]
         if runs:
-            self._barge_ins.interrupt(HandedOff(at=at, to=agent, same_process=True), runs)
+            self._barge_ins.interrupt(HandedOff(at=moment(now), to=agent, same_process=True), runs)
         carried = tuple(run.number for run in runs if run.phase.open)
-        packet = packet_of(state, frm=frm, to=agent, at=self._ledger.clock.wall())
-        entry = self._ledger.write(r.HandOffRecord(to=agent, frm=frm, carried=carried), wait=True)
+        record = r.HandOffRecord(
+            to=agent,
+            frm=frm,
+            packet=secrets.token_hex(16),
+            carried=carried,
+            made_at=now,
+            expires_at=now + int(expires * 1e9),
+            run=own,
+        )
+        entry = self._ledger.write(record, wait=True)
         await self._ledger.journal.fate(entry)
-        execution.ledger.state.agent = agent
-        return packet
+        return await self.packet(record, max_bytes=max_bytes)
+
+    async def packet(self, record: r.HandOffRecord, *, max_bytes: int = 0) -> HandoffPacket:
+        """The packet of a hand-off as things stand now, signed."""
+        packet = packet_of(self._ledger.state, ticket_of(record), self.sealing.redact)
+
+        def sealed() -> HandoffPacket:
+            return (within(packet, max_bytes) if max_bytes else packet).signed(self.sealing.key)
+
+        return await asyncio.to_thread(sealed) if len(packet.items) > MANY else sealed()
 
     def _take(self, own: int) -> None:
         """One hand-off for each response: whoever calls first."""
@@ -86,31 +116,3 @@ class Transfer:
         ]
         if waiting:
             await asyncio.wait(waiting, timeout=patience)
-
-
-def packet_of(state: State, *, frm: str, to: str, at: int) -> HandoffPacket:
-    """Make the packet from the state."""
-    calls = tuple(
-        CarriedCall(
-            ref=state.run_ref(run),
-            tool=run.tool,
-            effect=run.effect.value,
-            state=_STATES.get(run.phase, "running"),
-            arguments=msgspec.Raw(run.arguments),
-            result=msgspec.Raw(run.result),
-            told=_told(state, run),
-        )
-        for run in state.runs.values()
-        if not run.parent
-    )
-    items = tuple(
-        PacketItem(kind=i.kind, text=i.text, unheard=i.unheard, ref=state.ref(i.call) if i.call else "")
-        for i in state.conversation.items
-    )
-    return HandoffPacket(
-        session=state.session, tenant=state.tenant, frm=frm, to=to, made_at=moment(at), calls=calls, items=items
-    )
-
-
-def _told(state: State, run: Run) -> bool:
-    return any(state.slots[call].acknowledged for call in run.calls)

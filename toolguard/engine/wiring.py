@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
     from toolguard.engine.port import Port, Traits
+    from toolguard.engine.transfer import Sealing
     from toolguard.listen.heard import Listener
     from toolguard.tools.tool import Tool
 
@@ -48,6 +49,7 @@ class Wiring:
         port: Port | None,
         watching: bool,
         secret: bytes,
+        sealing: Sealing,
         paused: Callable[[str], str],
         fresh: FreshReads | None,
         finish: Callable[[Wiring, Entry, bool], Awaitable[None]],
@@ -73,7 +75,7 @@ class Wiring:
             self.execution, self.delivery, self.judge, self.claims, self.barge_ins, tools=tools, paused=paused
         )
         self.intake.on_terminal = self.farewell.expect
-        self.transfer = Transfer(self.execution, self.delivery, self.barge_ins)
+        self.transfer = Transfer(self.execution, self.delivery, self.barge_ins, sealing)
         self._finish = finish
 
     def _key(self, run: Run) -> str:

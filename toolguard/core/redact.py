@@ -1,0 +1,53 @@
+"""Takes secret fields out of JSON that leaves for another agent: by name, and by what the application says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+Redact: TypeAlias = Callable[[str, Any], Any]
+"""``(field name, value) -> value``: what of a field may be handed on; the value itself for all of it."""
+HIDDEN = "[redacted]"
+_NAMES = frozenset(
+    {
+        "password", "passcode", "passphrase", "pin", "cvv", "cvc", "cardnumber", "pan", "ssn", "secret", "apikey",
+        "accesstoken", "refreshtoken", "authorization",
+    }
+)  # fmt: skip
+
+
+def by_name(name: str, value: Any) -> Any:
+    """Hide fields that are secrets by their names, however they are written (``card_number``, ``cardNumber``)."""
+    return HIDDEN if name.replace("_", "").replace("-", "").lower() in _NAMES else value
+
+
+def redacted(raw: bytes, redact: Redact | None) -> msgspec.Raw:
+    """JSON with its secret fields hidden, at any depth; the very same bytes where there are none."""
+    if redact is None or b'"' not in raw:
+        return msgspec.Raw(raw)
+    value = msgspec.json.decode(raw)
+    clean = clear(value, redact)
+    return msgspec.Raw(raw) if clean == value else msgspec.Raw(msgspec.json.encode(clean))
+
+
+def redacted_text(text: str, redact: Redact | None) -> str:
+    """The same for text that may be JSON."""
+    if redact is None or text[:1] not in {"{", "["}:
+        return text
+    try:
+        return bytes(redacted(text.encode(), redact)).decode()
+    except msgspec.DecodeError:
+        return text
+
+
+def clear(value: Any, redact: Redact) -> Any:
+    """A value of JSON types with its secret fields hidden."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: clear(redact(name, one), redact) for name, one in fields.items()}
+    if isinstance(value, list):
+        listed: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [clear(one, redact) for one in listed]
+    return value
