@@ -167,7 +167,11 @@ def it_is_not_announced_twice(played: Played) -> None:
 @check(
     "S09.5",
     plays=("hands_off",),
-    saboteur=Saboteur("toolguard/engine/transfer.py", old="r.HandOffRecord(to=agent,", new="r.HandOffRecord(to=frm,"),
+    saboteur=Saboteur(
+        "toolguard/engine/transfer.py",
+        old="            to=agent,\n            frm=frm,",
+        new="            to=frm,\n            frm=frm,",
+    ),
 )
 def the_result_may_be_a_hand_off(played: Played) -> None:
     """It happens once, at the end; the model is told so once, and the next agent has the floor."""
