@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from msgspec import msgpack
@@ -50,14 +51,12 @@ class RedisStore(RedisKeeping):
     def __init__(
         self, url: str, *, prefix: str = "toolguard", chain_key: bytes | None = None, wait: float = 2.0
     ) -> None:
-        try:
-            import redis.asyncio  # noqa: F401, PLC0415 -- an extra
-        except ImportError as error:
+        if not (importlib.util.find_spec("redis") and importlib.util.find_spec("hiredis")):
             raise FeatureMissing(
                 "the client of Redis and Valkey is not installed",
                 feature="redis.asyncio",
                 advice="Install it: pip install 'toolguard-voice[redis]'.",
-            ) from error
+            )
         self._where = address(url, prefix)
         self.name = self._where.shown
         self._key = chain_key

@@ -25,7 +25,7 @@ COMMIT = (
     BEGIN
     + """
 local heads, claims, plans, verdicts = {}, {}, {}, {}
-local order, good, moved, left = {}, false, false, nil
+local order, good, moved, count, left = {}, false, false, 0, nil
 local at = 6
 local function take()
   local value = ARGV[at]
@@ -96,12 +96,13 @@ while at <= #ARGV do
     plan.ok = true
     for key, version in pairs(met) do claims[key] = version end
     if plan.count > 0 then head.seq, head.chain = head.seq + plan.count, plan.link end
+    count = count + plan.count
   end
   plans[#plans + 1] = plan
   verdicts[#verdicts + 1] = verdict
 end
 if moved or not good then return verdicts end
-local place = tonumber(redis.call('GET', base .. ':pos') or '0')
+local place = redis.call('INCRBY', base .. ':pos', count) - count
 for _, plan in ipairs(plans) do
   if plan.ok then
     local head, session = heads[plan.session], plan.session
@@ -141,7 +142,6 @@ for _, plan in ipairs(plans) do
     end
   end
 end
-redis.call('SET', base .. ':pos', whole(place))
 for _, session in ipairs(order) do
   local head, key = heads[session], base .. ':s:' .. session
   redis.call('HSET', key, 'seq', whole(head.seq), 'chain', head.chain, 'last', head.last, 'run', head.run or '')

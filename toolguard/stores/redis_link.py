@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import hiredis
 from redis import exceptions as said
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -19,15 +21,11 @@ from toolguard.stores.private_loop import PrivateLoop
 from toolguard.stores.redis_explain import explain, lost
 from toolguard.stores.redis_server import Server, read_server
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from redis.asyncio.connection import AbstractConnection
-
     from toolguard.stores.redis_address import Address
 
 Word = bytes | str | int
 _SHAS: dict[str, str] = {}
+_PACK: Callable[[tuple[Word, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # pyright: ignore
 
 
 class Link:
@@ -49,9 +47,10 @@ class Link:
         self._wait = wait
         self._handle = secrets.token_hex(8)
         self._number = 0
-        self._sent = False
-        self._conn: AbstractConnection | None = None
-        self._pool: ConnectionPool = ConnectionPool.from_url(
+        self._unsure = False
+        self._trouble: said.RedisError | OSError | None = None
+        self._conn: Any = None
+        self._pool: Any = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
             where.url, protocol=2, socket_timeout=None, socket_connect_timeout=wait, retry=Retry(NoBackoff(), 0)
         )
         self._loop = PrivateLoop(where.shown, wait=wait)
@@ -85,7 +84,7 @@ class Link:
             StoreError: The server refuses and nothing was written, or (``StoreUnavailable``) nobody can tell.
         """
         self._number += 1
-        self._sent = False
+        self._unsure = False
         first = ("EVALSHA", _sha(script), 1, self.where.prefix, self.process, self._handle, self._number)
 
         def words() -> tuple[Word, ...]:
@@ -93,8 +92,8 @@ class Link:
 
         try:
             answer = self._run(words, script)
-        except StoreUnavailable as error:
-            if not self._sent:
+        except StoreError as error:
+            if not self._unsure:
                 raise
             raise StoreUnavailable(
                 f"the connection to {self.where.shown} was lost and it does not answer any more: nobody knows whether"
@@ -128,10 +127,15 @@ class Link:
         self._loop.check()
 
     def _run(self, words: Callable[[], tuple[Word, ...]], script: str = "") -> Any:
+        self._trouble = None
         try:
             return self._loop.run(self._talk(words, script))
         except said.RedisError as error:
             raise explain(error, self.where) from error
+        except StoreUnavailable as error:
+            if self._trouble is None:
+                raise
+            raise explain(self._trouble, self.where) from error
 
     async def _talk(self, words: Callable[[], tuple[Word, ...]], script: str) -> Any:
         """Say it, over a new connection as often as the time allows."""
@@ -142,6 +146,7 @@ class Link:
             except (said.RedisError, OSError) as error:
                 if not lost(error):
                     raise
+                self._trouble = error
         tries = AsyncRetrying(
             retry=retry_if_exception(lost),
             stop=stop_after_delay(self._wait),
@@ -150,14 +155,17 @@ class Link:
         )
         async for attempt in tries:
             with attempt:
-                return await self._say(self._conn or await self._connect(), words, script)
+                try:
+                    return await self._say(self._conn or await self._connect(), words, script)
+                except (said.RedisError, OSError) as error:
+                    self._trouble = error
+                    raise
         raise AssertionError("unreachable")  # pragma: no cover - tenacity returns or raises
 
-    async def _say(self, conn: AbstractConnection, words: Callable[[], tuple[Word, ...]], script: str) -> Any:
-        self._sent = True
+    async def _say(self, conn: Any, words: Callable[[], tuple[Word, ...]], script: str) -> Any:
         said_now = words()
         try:
-            await conn.send_command(*said_now)
+            await conn.send_packed_command(_PACK(said_now))
             try:
                 return await conn.read_response()
             except said.NoScriptError:
@@ -167,19 +175,19 @@ class Link:
             if lost(error):
                 await self._drop()
             raise
-        except BaseException:
+        except BaseException as error:
+            self._unsure = self._unsure or not isinstance(error, said.BusyLoadingError)
             await self._drop()
             raise
 
-    async def _connect(self) -> AbstractConnection:
+    async def _connect(self) -> Any:
         """Connect, and learn what the server is now."""
-        conn: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        conn = self._pool.make_connection()
         try:
-            await conn.connect()  # type: ignore[no-untyped-call]
+            await conn.connect()
             await conn.send_command("INFO")
-            info = dict(
-                line.split(":", 1) for line in (await conn.read_response()).decode().splitlines() if ":" in line
-            )
+            told: bytes = await conn.read_response()
+            info = dict(line.split(":", 1) for line in told.decode().splitlines() if ":" in line)
             synced = ""
             await conn.send_command("CONFIG", "GET", "appendfsync")
             with suppress(said.ResponseError):

@@ -61,7 +61,7 @@ class Listener(threading.Thread):
             self.join(_CONNECT + 2 * _LOOK)
 
     def _subscribe(self) -> None:
-        client = Redis.from_url(
+        client: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             self._where.url,
             protocol=2,
             socket_timeout=_CONNECT,
@@ -73,6 +73,6 @@ class Listener(threading.Thread):
         with client, client.pubsub() as news:  # type: ignore[no-untyped-call]
             news.subscribe(f"{self._where.prefix}:news")
             while not self._over.is_set():
-                message = news.get_message(timeout=_LOOK)
-                if message is not None:  # the confirmation too: what landed before it was not heard
+                heard = news.get_message(timeout=_LOOK) is not None  # pyright: ignore[reportUnknownMemberType]
+                if heard:  # the confirmation too: what landed before it was not heard
                     self._wake()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from toolguard.errors import FeatureMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 PATIENCE = 60.0
 """Seconds that starting or stopping may take at most, on a machine that is busy with other things."""
@@ -101,7 +101,7 @@ class ValkeyServer:
 
 
 @contextmanager
-def valkey(folder: Path, appendfsync: str = "always", **settings: str) -> Iterator[ValkeyServer]:
+def valkey(folder: Path, appendfsync: str = "always", **settings: str) -> Generator[ValkeyServer]:
     """A running server; it is gone at the end, its data stay in ``folder``.
 
     Args:
