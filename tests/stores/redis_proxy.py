@@ -89,5 +89,7 @@ class Proxy:
                     self.dropped.release()
                     break
                 client.sendall(data)
-        client.close()
-        server.close()
+        for line in (client, server):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)  # closing alone does not wake the thread that reads from it
+            line.close()

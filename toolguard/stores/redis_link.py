@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 from redis import exceptions as said
@@ -21,11 +20,14 @@ from toolguard.stores.private_loop import PrivateLoop
 from toolguard.stores.redis_explain import explain, lost
 from toolguard.stores.redis_server import Server, read_server
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.stores.redis_address import Address
 
 Word = bytes | str | int
 _SHAS: dict[str, str] = {}
-_PACK: Callable[[tuple[Word, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # pyright: ignore
+_PACK: Callable[[tuple[Word, ...]], bytes] = cast("Any", hiredis).pack_command
 
 
 class Link:
