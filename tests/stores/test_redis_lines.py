@@ -1,7 +1,9 @@
 """Connections that are cut, held up or gone: an answer that was lost is fetched, nothing is carried out twice."""
 
+import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +45,14 @@ def swapped(turn: int) -> Any:
     return append("conv-1", None, b"%d" % turn, swaps=(Swap("k", turn - 1, b"%d" % turn),))
 
 
+def impatient(store: Any) -> None:
+    store._link._loop.wait = store._link._wait = 0.5
+
+
+def patient(store: Any) -> None:
+    store._link._loop.wait = store._link._wait = WAIT
+
+
 class TestUnknownOutcome:
     def test_an_answer_that_was_lost_is_looked_up_and_the_batch_is_there_once(self, store: Any, proxy: Any) -> None:
         store.commit([swapped(1)])
@@ -70,39 +80,80 @@ class TestUnknownOutcome:
 
     def test_if_it_cannot_be_looked_up_nobody_knows(self, store: Any, proxy: Any) -> None:
         store.commit([swapped(1)])
-        store._link._loop.wait = store._link._wait = 0.5
+        impatient(store)
         proxy.cut_answers = proxy.down = True
         with pytest.raises(StoreUnavailable, match="nobody knows") as caught:
             store.commit([swapped(2)])
         assert "Read the sessions again" in caught.value.advice
         proxy.down = False
-        store._link._loop.wait = store._link._wait = WAIT
+        patient(store)
         assert payloads(store, "conv-1") == [b"1", b"2"]
         assert store.commit([swapped(3)]) == [Receipt(3, 0)]
         assert verify(store.raw("conv-1")).ok
+
+    @pytest.mark.parametrize("between", ["nothing", "entering", "failing"])
+    def test_what_had_landed_is_not_written_again_when_its_writer_tries_again(
+        self, store: Any, proxy: Any, between: str
+    ) -> None:
+        store.commit([swapped(1)])
+        late, other = swapped(2), append("conv-2", None, b"x", b"y")
+        impatient(store)
+        proxy.cut_answers = proxy.down = True
+        with pytest.raises(StoreUnavailable, match="nobody knows"):
+            store.commit([late, other])
+        if between == "failing":
+            with pytest.raises(StoreUnavailable):
+                store.commit([late, other])
+        proxy.down = False
+        patient(store)
+        if between == "entering":
+            store.enter("conv-3", "t", at=1)
+        joined = late._replace(drafts=(*late.drafts, *swapped(3).drafts), swaps=(*late.swaps, *swapped(3).swaps))
+        assert store.commit([joined, append("conv-2", None, b"z")]) == [Receipt(2, 0), Receipt(3, 0)]
+        assert store.commit([other, append("conv-1", None, b"4")]) == [Receipt(1, 0), Receipt(4, 0)]
+        assert payloads(store, "conv-1") == [b"1", b"2", b"3", b"4"]
+        assert payloads(store, "conv-2") == [b"x", b"y", b"z"]
+        assert store.claim("k") == (3, b"3")
+        assert verify(store.raw("conv-1")).ok
+
+    def test_what_had_not_landed_is_written_when_its_writer_tries_again_and_only_then(
+        self, store: Any, proxy: Any
+    ) -> None:
+        store.commit([append("conv-1", None, b"1")])
+        late = append("conv-1", None, b"2")
+        impatient(store)
+        proxy.hold = True
+        with pytest.raises(StoreUnavailable, match="nobody knows"):
+            store.commit([late])
+        held, proxy.held, proxy.hold = proxy.held, [], False
+        proxy.cut()
+        patient(store)
+        assert store.commit([late]) == [Receipt(2, 0)]
+        for _, data in held:
+            with contextlib.suppress(OSError), socket.create_connection(proxy._server) as line:
+                line.sendall(data)
+        assert payloads(store, "conv-1") == [b"1", b"2"]
 
     def test_a_request_that_never_left_is_certain_not_to_have_happened(self, store: Any, proxy: Any) -> None:
         store.commit([swapped(1)])
         store._link._loop.run(store._link._drop())
         proxy.down = True
-        store._link._loop.wait = store._link._wait = 0.5
+        impatient(store)
         with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
             store.commit([swapped(2)])
         assert "nobody knows" not in str(caught.value)
 
     def test_a_request_held_up_on_its_way_is_not_carried_out_behind_a_later_one(self, store: Any, proxy: Any) -> None:
         store.commit([append("conv-1", None, b"1")])
-        store._link._loop.wait = store._link._wait = 0.5
+        impatient(store)
         proxy.hold = True
         with pytest.raises(StoreUnavailable, match="nobody knows"):
             store.commit([append("conv-2", None, b"held")])
         held, proxy.held, proxy.hold = proxy.held, [], False
-        store._link._loop.wait = store._link._wait = WAIT
+        patient(store)
         proxy.cut()
         assert store.commit([append("conv-1", None, b"2")]) == [Receipt(2, 0)]
         [frames] = [data for _, data in held if b"EVALSHA" in data][:1]
-        import socket
-
         with socket.create_connection(proxy._server) as late:
             late.sendall(frames)
             late.settimeout(WAIT)

@@ -13,6 +13,7 @@ from toolguard.stores.base import Append, Mark, Receipt
 from toolguard.stores.place import Head, claim_lost, fenced, lease_over, place
 from toolguard.stores.redis_commit_lua import COMMIT
 from toolguard.stores.redis_stamp import stamp
+from toolguard.stores.unsure import Unsure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,8 @@ class Ledger:
         self._link = link
         self._key = chain_key
         self._heads: dict[str, Known] = {}
+        self._asked: dict[int, list[Append]] = {}
+        self._unsure = Unsure()
 
     def learn(self, session: str, epoch: int, seq: int, chain: bytes) -> None:
         """Remember where a session stands."""
@@ -67,11 +70,20 @@ class Ledger:
         Raises:
             StoreError: Nothing of it landed, or (``StoreUnavailable``) nobody can tell.
         """
+        self._link.settle()
+        for number, answer in self._link.settled.items():
+            for append, verdict in zip(self._asked.pop(number, ()), answer, strict=False):
+                if verdict[0] == b"ok":
+                    self._unsure.note(append, Receipt(int(verdict[1]), int(verdict[2])))
+        self._link.settled.clear()
+        return self._unsure.write(batch, self._land)
+
+    def _land(self, batch: Sequence[Append]) -> list[Receipt | StoreError]:
         answers: dict[int, Receipt | StoreError] = {}
         final: set[int] = set()
         for _ in range(_ROUNDS):
             words, sent = self._pack(batch, answers, final)
-            reply = self._link.write(COMMIT, *words) if sent else []
+            reply = self._ask(words, [batch[index] for index, _ in sent])
             again = False
             for (index, _head), verdict in zip(sent, reply, strict=True):
                 again |= self._note(batch[index], index, verdict, answers, final)
@@ -84,6 +96,16 @@ class Ledger:
             f"other processes write to the same sessions faster than this one ({_ROUNDS} tries); nothing was written",
             advice="Try again.",
         )
+
+    def _ask(self, words: list[Word], appends: list[Append]) -> list[Any]:
+        if not appends:
+            return []
+        try:
+            return self._link.write(COMMIT, *words)
+        except StoreError:
+            if self._link.open:
+                self._asked = {self._link.open: appends}
+            raise
 
     def _pack(
         self, batch: Sequence[Append], answers: dict[int, Receipt | StoreError], final: set[int]

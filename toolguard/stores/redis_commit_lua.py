@@ -162,3 +162,24 @@ sequence, chain), its new chain, its newest time, a tenant for a new session, an
 expected, next, value) and marks (session, call, row or nothing). Answers each append with ``ok``, a refusal, or the
 head that its session stands at (``moved``, ``lost``): where one of those is among them, nothing has been written.
 """
+
+SETTLE = (
+    BEGIN
+    + """
+local reply = {'never', ARGV[6]}
+if past then
+  local at, said = string.match(past, '^(%d+)\\n(.*)$')
+  said = cmsgpack.unpack(said)
+  if at == ARGV[6] then
+    reply = {'was', at, said}
+  elseif said[1] == 'was' and said[2] == ARGV[6] then
+    reply = said
+  end
+end
+return done(reply)
+"""
+)
+"""Tells what an earlier request of the handle was answered, and sees to it that one that has not run never will.
+
+ARGV of its own: the number of that request.
+"""

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from toolguard.errors import StoreError, StoreUnavailable
 from toolguard.stores.private_loop import PrivateLoop
+from toolguard.stores.redis_commit_lua import SETTLE
 from toolguard.stores.redis_explain import explain, lost
 from toolguard.stores.redis_server import Server, read_server
 
@@ -38,6 +39,10 @@ class Link:
         process: On whose behalf; a unique token.
         wait: Seconds that a request may take, connecting anew and asking again included.
 
+    Attributes:
+        open: The number of a request of which nobody knows whether it was carried out; 0 where there is none.
+        settled: What became of the last such request, by its number: its answer, or nothing.
+
     Raises:
         StoreError: The server cannot be reached, or its settings break the promise.
     """
@@ -49,6 +54,8 @@ class Link:
         self._wait = wait
         self._handle = secrets.token_hex(8)
         self._number = 0
+        self.open = 0
+        self.settled: dict[int, list[Any]] = {}
         self._unsure = False
         self._trouble: said.RedisError | OSError | None = None
         self._conn: Any = None
@@ -83,8 +90,34 @@ class Link:
         """Run a script that must not be run twice: where its answer was lost, the same request fetches it.
 
         Raises:
-            StoreError: The server refuses and nothing was written, or (``StoreUnavailable``) nobody can tell.
+            StoreError: The server refuses and nothing was written, or (``StoreUnavailable``) nobody can tell. Then
+                ``open`` is the request's number, until the next one finds out with :meth:`settle`.
         """
+        self.settle()
+        try:
+            return self._numbered(script, values)
+        except StoreError as error:
+            if not self._unsure:
+                raise
+            self.open = self._number
+            raise StoreUnavailable(
+                f"the connection to {self.where.shown} was lost and it does not answer any more: nobody knows whether"
+                " the request was carried out",
+                advice="Read the sessions again before anything is decided for them.",
+            ) from error
+
+    def settle(self) -> None:
+        """Find out what became of a request whose answer was lost; if it was not carried out, it never will be.
+
+        Raises:
+            StoreError: The server is still gone; nothing was written.
+        """
+        if self.open:
+            found = self._numbered(SETTLE, (self.open,))
+            self.settled = {self.open: found[2] if found[0] == b"was" else []}
+            self.open = 0
+
+    def _numbered(self, script: str, values: tuple[Word, ...]) -> list[Any]:
         self._number += 1
         self._unsure = False
         first = ("EVALSHA", _sha(script), 1, self.where.prefix, self.process, self._handle, self._number)
@@ -92,23 +125,13 @@ class Link:
         def words() -> tuple[Word, ...]:
             return (*first, self.server.run, int(self.server.forgetful), *values)
 
-        try:
-            answer = self._run(words, script)
-        except StoreError as error:
-            if not self._unsure:
-                raise
-            raise StoreUnavailable(
-                f"the connection to {self.where.shown} was lost and it does not answer any more: nobody knows whether"
-                " the request was carried out",
-                advice="Read the sessions again before anything is decided for them.",
-            ) from error
+        answer: list[Any] = self._run(words, script)
         if answer[0] == b"late":
             raise StoreUnavailable(
                 f"{self.where.shown} had answered a later request of this process; this one was not carried out",
                 advice="Try again.",
             )
-        found: list[Any] = answer
-        return found
+        return answer
 
     def close(self) -> None:
         """Release the connection. In a forked child the parent's is left alone."""
