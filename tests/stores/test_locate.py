@@ -9,6 +9,7 @@ from toolguard.errors import StoreForeign
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.locate import store_from
 from toolguard.stores.memory import MemoryStore
+from toolguard.stores.redis import RedisStore
 
 
 @pytest.mark.parametrize("place", ["memory", "memory:"])
@@ -27,9 +28,6 @@ def test_a_directory_plain_or_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "kind"),
     [
-        ("redis://localhost", "Redis"),
-        ("rediss://localhost", "Redis"),
-        ("valkey://localhost", "Valkey"),
         ("postgresql://localhost/db", "PostgreSQL"),
         ("postgresql+asyncpg://localhost/db", "PostgreSQL"),
         ("s3://bucket", "s3://"),
@@ -40,6 +38,26 @@ def test_servers_are_refused_and_say_so(place: Any, kind: Any) -> None:
         store_from(place)
     assert caught.value.code == "store_foreign"
     assert "directory" in caught.value.advice
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkeys"])
+def test_a_redis_or_valkey_server_with_a_prefix_and_without_its_password(scheme: Any) -> None:
+    store = store_from(f"{scheme}://ana:hush%20hush@cache.example:6380/2?prefix=agents")
+    assert isinstance(store, RedisStore)
+    assert store.name == f"{scheme}://cache.example:6380/2"
+    assert store._where.prefix == "{agents}"
+    assert store._where.url == f"{scheme.replace('valkey', 'redis')}://ana:hush%20hush@cache.example:6380/2"
+    assert store._where.hide("said hush hush, or hush%20hush") == "said ***, or ***"
+
+
+@pytest.mark.parametrize(
+    "place", ["redis://:hush@host:port", "redis://:hush@host/zero", "valkey://:hush@host?prefix=", "redis://[::1"]
+)
+def test_a_servers_address_that_cannot_be_read_is_refused_and_not_repeated(place: Any) -> None:
+    with pytest.raises(StoreForeign) as caught:
+        store_from(place)
+    assert caught.value.advice
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("place", ["", "disk:"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import sqlite3
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from toolguard.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from toolguard.stores.chain_key import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,7 +209,7 @@ def _create(conn: sqlite3.Connection, chain_key: bytes | None) -> None:
         conn.execute(table)
     conn.execute(f"PRAGMA application_id={APPLICATION}")
     conn.executemany(
-        "INSERT INTO meta (key, value) VALUES (?, ?)", [("format", str(FORMAT)), ("chain", _fingerprint(chain_key))]
+        "INSERT INTO meta (key, value) VALUES (?, ?)", [("format", str(FORMAT)), ("chain", fingerprint(chain_key))]
     )
     conn.execute("COMMIT")
 
@@ -228,15 +228,9 @@ def _bring_forward(conn: sqlite3.Connection, form: int) -> None:
     conn.execute("PRAGMA synchronous=NORMAL")
 
 
-def _fingerprint(chain_key: bytes | None) -> str:
-    if chain_key is None:
-        return "sha256"
-    return "hmac-sha256:" + hmac.digest(chain_key, b"toolguard chain key", "sha256")[:8].hex()
-
-
 def _check_key(conn: sqlite3.Connection, directory: Path, chain_key: bytes | None) -> None:
     row = conn.execute("SELECT value FROM meta WHERE key = 'chain'").fetchone()
-    if row is None or row[0] != _fingerprint(chain_key):
+    if row is None or row[0] != fingerprint(chain_key):
         raise StoreForeign(
             f"the journal in {directory} is chained with another key",
             advice="Open it with the chain_key that it was made with.",

@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from toolguard.stores.base import Store
     from toolguard.stores.cache import Cache
 
+_REDIS = frozenset({"redis", "rediss", "valkey", "valkeys"})
 _SERVERS = {
-    "redis": "Redis",
-    "rediss": "Redis",
-    "valkey": "Valkey",
-    "valkeys": "Valkey",
     "postgres": "PostgreSQL",
     "postgresql": "PostgreSQL",
 }
@@ -29,9 +26,11 @@ def store_from(place: str | os.PathLike[str]) -> Store:
     """The store that ``place`` names; it is not opened yet.
 
     Args:
-        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``.
+        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``; a server, as
+            ``redis://host:6379/0`` or ``valkey://``, with ``rediss://`` or ``valkeys://`` for TLS.
 
     Raises:
+        FeatureMissing: The server's client library is not installed.
         StoreForeign: It names a kind of store that this version does not have.
     """
     text = os.fspath(place)
@@ -41,6 +40,10 @@ def store_from(place: str | os.PathLike[str]) -> Store:
         url = _URL.match(text)
         if url is not None:
             scheme = url[1].lower()
+            if scheme in _REDIS:
+                from toolguard.stores.redis import RedisStore  # noqa: PLC0415 -- an extra
+
+                return RedisStore(text)
             kind = _SERVERS.get(scheme.partition("+")[0])
             raise StoreForeign(
                 f"this version of toolguard has no store on {kind} yet"

@@ -45,21 +45,13 @@ def judge(append: Append, head: Head, version: Callable[[str], int]) -> None:
         ClaimLost: A claim stands at another version than expected.
     """
     if append.epoch is not None and append.epoch != head.epoch:
-        raise Fenced(
-            f"another owner has taken the session over (epoch {append.epoch} is over, it stands at {head.epoch})",
-            ref=append.session,
-            advice="Stop deciding for this session; its new owner goes on.",
-        )
+        raise fenced(append, head.epoch)
     if append.swaps:
         met: dict[str, int] = {}
         for key, expects, _ in append.swaps:
             stands = met[key] if key in met else version(key)
             if stands != expects:
-                raise ClaimLost(
-                    f"another process holds the occurrence (its claim stands at version {stands}, not {expects})",
-                    ref=append.session,
-                    advice="Read the claim again and wait for its holder.",
-                )
+                raise claim_lost(append, stands, expects)
             met[key] = expects + 1
 
 
@@ -123,6 +115,24 @@ def _check(append: Append) -> None:
         for text in (mark.session, mark.tenant, mark.tool, mark.phase):
             if not text.isascii():
                 text.encode()
+
+
+def fenced(append: Append, epoch: int) -> Fenced:
+    """The refusal of an append whose epoch is not the one that its session stands at."""
+    return Fenced(
+        f"another owner has taken the session over (epoch {append.epoch} is over, it stands at {epoch})",
+        ref=append.session,
+        advice="Stop deciding for this session; its new owner goes on.",
+    )
+
+
+def claim_lost(append: Append, stands: int, expects: int) -> ClaimLost:
+    """The refusal of an append one of whose claims stands at another version than expected."""
+    return ClaimLost(
+        f"another process holds the occurrence (its claim stands at version {stands}, not {expects})",
+        ref=append.session,
+        advice="Read the claim again and wait for its holder.",
+    )
 
 
 def lease_over(process: str, session: str = "") -> LeaseLost:

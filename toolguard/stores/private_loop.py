@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CARRIED: list[asyncio.Runner] = []
-"""Loops of a parent process: a forked child neither uses nor closes them, because their selector is shared."""
+_CARRIED: list[object] = []
+"""What belongs to a parent process: a forked child neither uses nor closes it, because the selector is shared."""
 
 
 class PrivateLoop:
@@ -33,6 +33,16 @@ class PrivateLoop:
         self.wait = wait
         self._pid = os.getpid()
         self._runner: asyncio.Runner | None = None
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that made the loop."""
+        return self._pid != os.getpid()
+
+    @staticmethod
+    def carry(*belongings: object) -> None:
+        """In a forked child: keep what is the parent's from being closed when nothing refers to it any more."""
+        _CARRIED.extend(belongings)
 
     def run(self, work: Coroutine[Any, Any, T], *, within: float | None = None) -> T:
         """Run a coroutine to its end.
@@ -71,7 +81,7 @@ class PrivateLoop:
             StoreUnavailable: The store was opened by another process.
             StoreError: An event loop runs on this thread.
         """
-        if self._pid != os.getpid():
+        if self.forked:
             raise StoreUnavailable(
                 f"the store on {self.where} was opened before this process was forked",
                 advice="Make and open a store of its own in every process, after the fork.",
@@ -87,8 +97,8 @@ class PrivateLoop:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        if self._pid != os.getpid():
-            _CARRIED.append(runner)
+        if self.forked:
+            self.carry(runner)
             return
         runner.close()
 
