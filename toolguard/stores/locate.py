@@ -19,8 +19,6 @@ _SERVERS = {
     "rediss": "Redis",
     "valkey": "Valkey",
     "valkeys": "Valkey",
-    "postgres": "PostgreSQL",
-    "postgresql": "PostgreSQL",
 }
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -29,9 +27,11 @@ def store_from(place: str | os.PathLike[str]) -> Store:
     """The store that ``place`` names; it is not opened yet.
 
     Args:
-        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``.
+        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``; a server's address
+            (``postgresql://user@host/database?schema=toolguard``).
 
     Raises:
+        FeatureMissing: The server's client is not installed.
         StoreForeign: It names a kind of store that this version does not have.
     """
     text = os.fspath(place)
@@ -41,6 +41,10 @@ def store_from(place: str | os.PathLike[str]) -> Store:
         url = _URL.match(text)
         if url is not None:
             scheme = url[1].lower()
+            if scheme.partition("+")[0] in {"postgres", "postgresql"}:
+                from toolguard.stores.postgres import PostgresStore  # noqa: PLC0415 -- only where it is asked for
+
+                return PostgresStore(text)
             kind = _SERVERS.get(scheme.partition("+")[0])
             raise StoreForeign(
                 f"this version of toolguard has no store on {kind} yet"
