@@ -11,6 +11,7 @@ import asyncpg
 from toolguard.errors import StoreForeign, StoreReadOnly
 from toolguard.stores.postgres_functions import FUNCTIONS
 from toolguard.stores.postgres_land import LAND
+from toolguard.stores.postgres_land_one import LAND_ONE
 from toolguard.stores.postgres_tables import FORMAT, STEPS, TABLES
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def _create(conn: Connection, place: Address, chain_key: bytes | None, *, 
                 return  # another process was first
             if make:
                 await conn.execute(f"CREATE SCHEMA {schema}")
-            for part in (TABLES, LAND, FUNCTIONS):
+            for part in (TABLES, LAND, LAND_ONE, FUNCTIONS):
                 await conn.execute(part.format(s=schema, n=name))
             await conn.executemany(
                 f"INSERT INTO {schema}.meta (key, value) VALUES ($1, $2)",  # noqa: S608 - a checked name

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from toolguard.errors import StoreBusy, StoreError, StoreUnavailable
 from toolguard.stores.base import LEASE, Append, Receipt
 from toolguard.stores.place import Head, lease_over, unfit
-from toolguard.stores.postgres_batch import ARGUMENTS, Heads, Plan
+from toolguard.stores.postgres_batch import Heads, Plan
 from toolguard.stores.postgres_errors import CLASH, FAILED, lost
 from toolguard.stores.postgres_link import Link
+from toolguard.stores.postgres_pack import ARGUMENTS
 from toolguard.stores.postgres_text import checked, written
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class Writer:
         self._heads = Heads()
         self._number = 0
         self._opened = False
-        arguments = ", ".join(f"${number}" for number in range(1, ARGUMENTS + 1))
-        self._land = f"SELECT * FROM {place.schema}.land_1({arguments})"  # noqa: S608 - a checked name
+        self._land = {
+            name: f"SELECT {place.schema}.{name}({', '.join(f'${n}' for n in range(1, count + 1))})"
+            for name, count in ARGUMENTS.items()
+        }
         self._notify = f"SELECT pg_notify('landed_{place.schema[1:-1]}', '')"
 
     def open(self) -> None:
@@ -167,18 +170,17 @@ class Writer:
 
     async def _polite(self, conn: Connection, plan: Plan) -> list[int] | None:
         """Try to land in one round trip; None where the heads were stale, which are known then."""
-        values = plan.packed(self.process, self._number)
-        if plan.empty:
+        function, values = plan.packed(self.process, self._number)
+        if not function:
             return []
-        said = await conn.fetchrow(self._land, *values)
-        assert said is not None  # noqa: S101 - the function has one answer
-        if said["stale"]:
-            plan.behind(said["epochs"], said["seqs"], said["chains"], said["refusals"])
+        stale, heard, refusals, *heads = await conn.fetchval(self._land[function], *values)
+        if stale:
+            plan.behind(list(zip(*heads, strict=True)), refusals)
             return None
-        if said["heard"]:
+        if heard:
             self.link.tell(conn, self._notify)
             await asyncio.sleep(0)  # so that it is sent
-        return list(said["refusals"])
+        return list(refusals)
 
     async def _insistent(self, conn: Connection, plan: Plan) -> list[int] | None:
         """Land with the sessions' rows kept locked between the tries, so that others cannot be first for ever."""
@@ -188,14 +190,16 @@ class Writer:
             refusals = None
             for _ in range(_TRIES):
                 self._number += 1
-                values = plan.packed(self.process, self._number)
-                said = await conn.fetchrow(self._land, *values)
-                assert said is not None  # noqa: S101 - the function has one answer
-                if not said["stale"]:
-                    refusals = list(said["refusals"])
+                function, values = plan.packed(self.process, self._number)
+                stale, heard, refused, *heads = await conn.fetchval(self._land[function], *values)
+                if not stale:
+                    refusals = list(refused)
                     break
-                plan.behind(said["epochs"], said["seqs"], said["chains"], said["refusals"])
+                plan.behind(list(zip(*heads, strict=True)), refused)
             await transaction.commit()
+            if refusals is not None and heard:
+                self.link.tell(conn, self._notify)
+                await asyncio.sleep(0)  # so that it is sent
         except BaseException:
             self.link.drop()  # which rolls back
             raise
