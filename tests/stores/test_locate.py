@@ -9,6 +9,7 @@ from toolguard.errors import StoreForeign
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.locate import store_from
 from toolguard.stores.memory import MemoryStore
+from toolguard.stores.postgres import PostgresStore
 
 
 @pytest.mark.parametrize("place", ["memory", "memory:"])
@@ -30,8 +31,6 @@ def test_a_directory_plain_or_named(tmp_path: Path) -> None:
         ("redis://localhost", "Redis"),
         ("rediss://localhost", "Redis"),
         ("valkey://localhost", "Valkey"),
-        ("postgresql://localhost/db", "PostgreSQL"),
-        ("postgresql+asyncpg://localhost/db", "PostgreSQL"),
         ("s3://bucket", "s3://"),
     ],
 )
@@ -40,6 +39,18 @@ def test_servers_are_refused_and_say_so(place: Any, kind: Any) -> None:
         store_from(place)
     assert caught.value.code == "store_foreign"
     assert "directory" in caught.value.advice
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "PostgreSQL"])
+def test_an_address_of_postgresql_with_a_schema(scheme: Any) -> None:
+    store = store_from(f"{scheme}://app:secret@db:5433/agents?schema=night&sslmode=require")
+    assert isinstance(store, PostgresStore)
+    assert store.place == (
+        "postgresql://app:secret@db:5433/agents?sslmode=require",
+        '"night"',
+        "postgresql://app@db:5433/agents?sslmode=require&schema=night",
+    )
+    assert store.name == store.place.shown
 
 
 @pytest.mark.parametrize("place", ["", "disk:"])

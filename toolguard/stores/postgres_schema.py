@@ -24,10 +24,10 @@ _LOOK = """
 SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
     pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS readonly,
     EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1) AS there,
-    (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1) AS tables,
-    to_regclass($2) IS NOT NULL AS ours,
-    set_config('statement_timeout', $3, false), set_config('lock_timeout', $5, false),
-    set_config('idle_in_transaction_session_timeout', $4, false), set_config('jit', 'off', false),
+    (SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1) AS tables,
+    set_config('statement_timeout', $2, false), set_config('lock_timeout', $4, false),
+    set_config('idle_in_transaction_session_timeout', $3, false), set_config('jit', 'off', false),
     set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
     set_config('enable_mergejoin', 'off', false), set_config('application_name', 'toolguard', false),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit')
@@ -53,13 +53,14 @@ async def settle_in(conn: Connection, place: Address, chain_key: bytes | None, *
     """
     name = place.schema.strip('"')
     limits = (str(max(int(wait * share), 1)) for share in (1_000, 5_000, 750))  # milliseconds; a lock's comes first
-    found = await conn.fetchrow(_LOOK, name, f"{place.schema}.meta", *limits)
+    found = await conn.fetchrow(_LOOK, name, *limits)
     assert found is not None  # noqa: S101 - a select without FROM has one row
     _check_server(found, place)
-    if not found["ours"]:
+    tables = found["tables"] or []
+    if "meta" not in tables:
         if not fresh:
             raise StoreForeign(f"the schema {name} of {place.shown} is gone", advice="Restore it from a copy.")
-        if found["tables"]:
+        if tables:
             raise StoreForeign(
                 f"the schema {name} of {place.shown} holds something else than a toolguard store",
                 advice="Give the store a schema of its own: ?schema=toolguard.",
