@@ -9,6 +9,7 @@ from toolguard.errors import StoreForeign
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.locate import store_from
 from toolguard.stores.memory import MemoryStore
+from toolguard.stores.postgres import PostgresStore
 from toolguard.stores.redis import RedisStore
 
 
@@ -28,12 +29,10 @@ def test_a_directory_plain_or_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "kind"),
     [
-        ("postgresql://localhost/db", "PostgreSQL"),
-        ("postgresql+asyncpg://localhost/db", "PostgreSQL"),
         ("s3://bucket", "s3://"),
     ],
 )
-def test_servers_are_refused_and_say_so(place: Any, kind: Any) -> None:
+def test_an_address_of_an_unknown_kind_is_refused(place: Any, kind: Any) -> None:
     with pytest.raises(StoreForeign, match=kind) as caught:
         store_from(place)
     assert caught.value.code == "store_foreign"
@@ -58,6 +57,18 @@ def test_a_servers_address_that_cannot_be_read_is_refused_and_not_repeated(place
         store_from(place)
     assert caught.value.advice
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "PostgreSQL"])
+def test_an_address_of_postgresql_with_a_schema(scheme: Any) -> None:
+    store = store_from(f"{scheme}://app:secret@db:5433/agents?schema=night&sslmode=require")
+    assert isinstance(store, PostgresStore)
+    assert store.place == (
+        "postgresql://app:secret@db:5433/agents?sslmode=require",
+        '"night"',
+        "postgresql://app@db:5433/agents?sslmode=require&schema=night",
+    )
+    assert store.name == store.place.shown
 
 
 @pytest.mark.parametrize("place", ["", "disk:"])

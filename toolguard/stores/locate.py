@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from toolguard.stores.cache import Cache
 
 _REDIS = frozenset({"redis", "rediss", "valkey", "valkeys"})
-_SERVERS = {
-    "postgres": "PostgreSQL",
-    "postgresql": "PostgreSQL",
-}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -26,8 +22,9 @@ def store_from(place: str | os.PathLike[str]) -> Store:
     """The store that ``place`` names; it is not opened yet.
 
     Args:
-        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``; a server, as
-            ``redis://host:6379/0`` or ``valkey://``, with ``rediss://`` or ``valkeys://`` for TLS.
+        place: ``memory`` (or ``memory:``); a directory, plain or as ``disk:journal/``; a server:
+            ``redis://host:6379/0`` or ``valkey://`` (``rediss://``, ``valkeys://`` for TLS; ``?prefix=``), or
+            ``postgresql://user@host/database`` (``?schema=``).
 
     Raises:
         FeatureMissing: The server's client library is not installed.
@@ -44,12 +41,13 @@ def store_from(place: str | os.PathLike[str]) -> Store:
                 from toolguard.stores.redis import RedisStore  # noqa: PLC0415 -- an extra
 
                 return RedisStore(text)
-            kind = _SERVERS.get(scheme.partition("+")[0])
+            if scheme.partition("+")[0] in {"postgres", "postgresql"}:
+                from toolguard.stores.postgres import PostgresStore  # noqa: PLC0415 -- only where it is asked for
+
+                return PostgresStore(text)
             raise StoreForeign(
-                f"this version of toolguard has no store on {kind} yet"
-                if kind
-                else f"there is no store for addresses that begin with {scheme}://",
-                advice="Name a directory on a local disk, or memory.",
+                f"there is no store for addresses that begin with {scheme}://",
+                advice="Name a directory on a local disk, a Redis or PostgreSQL server, or memory.",
             )
         text = text.removeprefix("disk:")
     if not text:
