@@ -209,7 +209,7 @@ def fixture():
     names = {"slots": SLOTS.names, "runs": RUNS.names, "items": ITEMS.names}
     packed = [base64.b64encode(part).decode() for part in (made.head, *made.parts)]
     kept = {"fields": names, "head": packed[0], "parts": packed[1:], "state": plain(deep(state))}
-    FIXTURE.write_text(json.dumps(kept, indent=1))
+    FIXTURE.write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 KINDS_OF_1 = frozenset(
