@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from zlib import compress
 
 import msgspec
 
 from toolguard.core.lazy import highest, own
 from toolguard.core.rows import ITEMS
-from toolguard.core.snapshot import PACK, SETS, TABLES, VALUES, Base, Head, Piece, Sections, checksum, ranges, stamped
+from toolguard.core.snapshot import (
+    PACK,
+    SETS,
+    SQUEEZED,
+    TABLES,
+    VALUES,
+    Base,
+    Head,
+    Piece,
+    Sections,
+    checksum,
+    ranges,
+    stamped,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from toolguard.core.state import State
 
@@ -55,6 +69,7 @@ class Sealing:
         state = self._state
         for name in TABLES:
             self._rows[name] = own(getattr(state, name))
+            yield True
         self._rows["said"] = {item.rank: item for item in state.conversation.recent}
         yield True
         cold: dict[str, list[Any]] = {}
@@ -82,7 +97,7 @@ class Sealing:
     def _seal(self, chosen: dict[str, list[Any]]) -> None:
         """Make a piece of the chosen rows."""
         rows = {name: {key: self._rows[name].pop(key) for key in keys} for name, keys in chosen.items()}
-        part = stamped(msgspec.msgpack.encode(_sections(rows)))
+        part = stamped(msgspec.msgpack.encode(_sections(rows, SQUEEZED)))
         contexts = [context for context, _ in rows["by_call_id"]]
         wide = any(run.effect.writes and run.scope != "session" and not run.parent for run in rows["runs"].values())
         self._pieces.append(
@@ -113,10 +128,10 @@ def _old(keys: list[Any]) -> list[Any]:
     return keys[: max(0, len(keys) - WARM)]
 
 
-def _sections(rows: dict[str, dict[Any, Any]]) -> Sections:
-    packed = [PACK[name](rows[name]) for name in TABLES]
-    packed.append(ITEMS.pack(rows["said"].values()))
-    return Sections(*[memoryview(one) for one in packed])
+def _sections(rows: dict[str, dict[Any, Any]], squeezed: Sequence[str] = ()) -> Sections:
+    packed = {name: PACK[name](rows[name]) for name in TABLES}
+    packed["said"] = ITEMS.pack(rows["said"].values())
+    return Sections(**{n: memoryview(compress(raw, 1) if n in squeezed else raw) for n, raw in packed.items()})
 
 
 def _ends(numbers: Collection[int]) -> tuple[int, int]:

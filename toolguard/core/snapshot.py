@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import Field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from zlib import crc32
+from zlib import crc32, decompress
 
 import msgspec
 
@@ -30,6 +30,8 @@ TABLES = ("slots", "runs", "by_call_id", "newest", "undos", "items", "offers")
 """Fields of a state that grow with its history."""
 OTHERS = ("session", *TABLES, "conversation", "repeats")
 """Fields of a state that are packed each in its own way; all others are single values or sets of numbers."""
+SQUEEZED = ("slots", "runs", "said")
+"""Sections that are compressed in a piece: the bulk of it, which is seldom asked for again."""
 _NEWER, _WHOLE = "it is of a newer version ({})", "it is damaged: {}"
 _STAMP = 7
 
@@ -224,12 +226,18 @@ class Library:
 
 
 def _said(body: memoryview) -> list[Item]:
-    return ITEMS.unpack(_SECTIONS.decode(body).said)
+    return ITEMS.unpack(_section("said", body))
+
+
+def _section(name: str, body: memoryview) -> memoryview:
+    """One section of a piece."""
+    packed: memoryview = getattr(_SECTIONS.decode(body), name)
+    return memoryview(decompress(packed)) if name in SQUEEZED else packed
 
 
 def _shelf(name: str, piece: Piece, body: memoryview) -> Shelf[Any, Any]:
     def unpack() -> dict[Any, Any]:
-        return _UNPACK[name](getattr(_SECTIONS.decode(body), name))
+        return _UNPACK[name](_section(name, body))
 
     first, last = {"slots": piece.slots, "runs": piece.runs, "by_call_id": piece.contexts}.get(name, (0, 0))
     holds: Callable[[Any], bool] | None = None

@@ -122,7 +122,7 @@ class Entrance:
         check_scopes(known, id, caller)
         row = await self._row(id, tenant)
         ignored: list[str] = []
-        state, last = await fold(self._journal, id, notice=ignored.append) if row.seq else (State(id), 0)
+        state, last = await fold(self._journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
         ledger = Ledger(state, self._journal, self._clock, row.epoch)
         ledger.seen = row.seq
         self._snapshots.watch(ledger)

@@ -30,7 +30,12 @@ LONG = 256
 
 
 async def fold(
-    journal: Journal, session: str, *, until: int | None = None, notice: Callable[[str], None] | None = None
+    journal: Journal,
+    session: str,
+    *,
+    until: int | None = None,
+    size: int | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> tuple[State, int]:
     """Fold a session's journal to its end or up to sequence number ``until``; keep a snapshot where the way was long.
 
@@ -38,6 +43,7 @@ async def fold(
         journal: The process's writer.
         session: The session's id.
         until: The last record to fold.
+        size: How many records there are, where that is known: a short session has no snapshot to look for.
         notice: Told why a snapshot was ignored; the log is told where nobody else is.
 
     Returns:
@@ -47,7 +53,7 @@ async def fold(
         StoreForeign: A record cannot be understood.
         StoreError: The journal cannot be read.
     """
-    folding = Folding(session, until=until)
+    folding = Folding(session, until=until, short=size is not None and size < LONG)
     while not folding.ended:
         frames = await journal.ask(folding.read)
         for start in range(0, len(frames), SLICE):
@@ -79,10 +85,18 @@ class Folding:
     Args:
         session: The session's id.
         until: The last record to fold; None for all.
+        short: Whether it is known to have no snapshot.
         kept: The snapshot that this process has kept, and what it was made on.
     """
 
-    def __init__(self, session: str, *, until: int | None = None, kept: tuple[Snapshot, Base] | None = None) -> None:
+    def __init__(
+        self,
+        session: str,
+        *,
+        until: int | None = None,
+        short: bool = False,
+        kept: tuple[Snapshot, Base] | None = None,
+    ) -> None:
         self.session = session
         self.state = State(session)
         self.base = Base.none()
@@ -91,7 +105,7 @@ class Folding:
         self.ended = self.newer = False
         self._until = until
         self._kept = kept
-        self._begun = False
+        self._begun = short
         self._ignored = ""
 
     def read(self, store: Store, limit: int = PAGE) -> list[Frame]:
