@@ -45,6 +45,7 @@ class Maker:
             (self.called, 5), (self.of_a_run, 12), (self.sent, 5), (self.heard, 3), (self.said, 2), (self.answered, 1),
             (self.delivered, 2), (self.acknowledged, 2), (self.interrupted, 2), (self.batch_closed, 2),
             (self.replanned, 1), (self.contradicted, 1), (self.context_opened, 0.3), (self.handed_off, 0.2),
+            (self.fact_kept, 0.3), (self.accepted, 0.2),
             (self.closed, 0.1), (self.other, 1),
         )  # fmt: skip
         make = self.rng.choices([one for one, _ in kinds], [weight for _, weight in kinds])[0]
@@ -158,6 +159,15 @@ class Maker:
 
     def handed_off(self):
         return r.HandOffRecord(to="billing", frm="frontdesk")
+
+    def fact_kept(self):
+        name = f"fact{self.rng.randint(1, 9)}"
+        if self.rng.random() < 0.3:
+            return r.FactKept(forgotten=(name,))
+        return r.FactKept(facts={name: self.rng.choice((1, 2.5, None, "x", [1, {"a": True}]))})
+
+    def accepted(self):
+        return r.Accepted(packet="p1", agent="billing", frm="frontdesk", process="1-b")
 
     def closed(self):
         return r.Closed(why="hang_up")

@@ -10,6 +10,7 @@ import msgspec
 from toolguard.core.lazy import highest, own
 from toolguard.core.rows import ITEMS
 from toolguard.core.snapshot import (
+    MORE,
     PACK,
     SETS,
     SQUEEZED,
@@ -116,7 +117,7 @@ class Sealing:
             self._pieces,
             {name: getattr(state, name) for name in VALUES},
             {name: ranges(getattr(state, name)) for name in SETS},
-            state.repeats,
+            {name: msgspec.json.encode(getattr(state, name)) for name in MORE},
             state.conversation.rank,
             {"slots": highest(state.slots), "runs": highest(state.runs)},
             _sections(self._rows),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import Field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_type_hints
 from zlib import crc32, decompress
 
 import msgspec
@@ -28,8 +28,6 @@ VERSION = 1
 """Raised with every new record kind or version too: whoever reads a snapshot knows all that is folded into it."""
 TABLES = ("slots", "runs", "by_call_id", "newest", "undos", "items", "offers")
 """Fields of a state that grow with its history."""
-OTHERS = ("session", *TABLES, "conversation", "repeats")
-"""Fields of a state that are packed each in its own way; all others are single values or sets of numbers."""
 SQUEEZED = ("slots", "runs", "said")
 """Sections that are compressed in a piece: the bulk of it, which is seldom asked for again."""
 _NEWER, _WHOLE = "it is of a newer version ({})", "it is damaged: {}"
@@ -81,7 +79,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     pieces: list[Piece]
     values: dict[str, Any]
     sets: dict[str, list[int]]
-    repeats: dict[str, int]
+    more: dict[str, bytes]
     rank: int
     highest: dict[str, int]
     own: Sections
@@ -117,8 +115,12 @@ def _is_set(field: Field[Any]) -> bool:
     return str(field.type) == "set[int]"
 
 
-VALUES = tuple(f.name for f in fields(State) if f.name not in OTHERS and not _is_set(f) and str(f.type) in PLAIN)
-SETS = tuple(f.name for f in fields(State) if _is_set(f))
+_OTHERS = tuple(field for field in fields(State) if field.name not in {"session", "conversation", *TABLES})
+VALUES = tuple(field.name for field in _OTHERS if str(field.type) in PLAIN)
+SETS = tuple(field.name for field in _OTHERS if _is_set(field))
+_HINTS = get_type_hints(State)
+MORE = {field.name: msgspec.json.Decoder(_HINTS[field.name]) for field in _OTHERS if field.name not in {*VALUES, *SETS}}
+"""What reads the fields of other types: they are kept as JSON."""
 
 
 def stamped(body: bytes) -> bytes:
@@ -176,7 +178,9 @@ def _state(head: Head, library: Library) -> State:
     state = State(head.session, **{name: head.values[name] for name in VALUES if name in head.values})
     for name in SETS:
         setattr(state, name, numbers(head.sets.get(name, ())))
-    state.repeats = dict(head.repeats)
+    for name, decoder in MORE.items():
+        if name in head.more:
+            setattr(state, name, decoder.decode(head.more[name]))
     for name in TABLES:
         rows: dict[Any, Any] = _UNPACK[name](getattr(head.own, name))
         if not len(library):
