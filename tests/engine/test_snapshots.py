@@ -24,6 +24,8 @@ from toolguard.errors import StoreForeign, StoreUnavailable
 from toolguard.stores.base import Append
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.memory import MemoryStore
+from toolguard.testing.stores.postgres import postgres
+from toolguard.testing.stores.valkey import valkey
 
 AT = 1_700_000_000_000_000_000
 SOON = 60.0
@@ -406,6 +408,40 @@ async def test_a_session_that_goes_on_from_a_snapshot_acts_as_one_that_was_folde
             assert (1, "c3") not in session.state.by_call_id
     assert told[0] == told[1]
     assert told[0][:4] == (60, 60, 3, 3)
+
+
+@pytest.fixture
+def server(request, tmp_path):
+    """A real server's address."""
+    with (valkey if request.param == "valkey" else postgres)(tmp_path / "server") as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("server", ["valkey", "postgres"], indirect=True)
+@pytest.mark.usefixtures("small")
+async def test_snapshots_on_a_server_are_kept_grow_piece_by_piece_and_are_gone_on_from(server, monkeypatch):
+    monkeypatch.setattr(ledgers, "GROWN", 25)
+    async with Guard(server, tools=[charge]) as guard:
+        parts = ()
+        for generation in range(4):
+            await grow(guard, 50, start=1 + 50 * generation)
+            await fold(guard.journal, "conv-1")
+            made = await kept(guard)
+            assert made.parts[: len(parts)] == parts
+            parts = made.parts
+        assert made.seq == 1201
+        assert len(parts) > 10
+    async with Guard(server, tools=[charge]) as guard, guard.session("conv-1", caller="ana") as session:
+        assert isinstance(session.state.runs, Records)
+        for number in range(20):
+            await charge(f"who-{number}")
+
+        async def newer():
+            return (await kept(guard)).seq > 1201
+
+        await until(newer)
+        state, _ = await fold(guard.journal, "conv-1")
+        assert deep(state) == deep(await from_the_first(guard))
 
 
 SEED = 20260301
