@@ -17,7 +17,7 @@ from .rows_barge_in import Onset, Storm
 from .rows_calls import Mutations, Reads
 from .rows_process import Idle, Import
 from .rows_records import OneRecord, Steady, Sustained
-from .rows_recovery import ColdOpen, Folding
+from .rows_recovery import ColdOpen, Folding, Takeover
 from .rows_shared import Lock, Shared
 from .table import Row, facts, show, write_json
 from .timing import Scale, play, tell
@@ -39,6 +39,7 @@ ALL: dict[str, type[Experiment]] = {
     "shared": Shared,
     "lock": Lock,
     "fold": Folding,
+    "takeover": Takeover,
     "open": ColdOpen,
     "idle": Idle,
     "import": Import,

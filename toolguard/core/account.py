@@ -128,7 +128,7 @@ class Account:
             return
         self.unsent.discard(call)
         self.by_call_id.pop((slot.context, slot.call_id), None)
-        self.conversation.items = [item for item in self.conversation.items if item.call != call]
+        self.conversation.retract(call)
         for key in (slot.intent or slot.tool, f"tool:{slot.tool}"):
             if self.repeats.get(key) and not slot.parent:
                 self.repeats[key] -= 1

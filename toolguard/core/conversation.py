@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Kind = Literal["caller", "agent", "call", "output", "note"]
+_PLACE = attrgetter("at", "rank")
 
 
 @dataclass(slots=True, order=True)
@@ -23,35 +30,51 @@ class Item:
 
     at: int
     rank: int
-    kind: Literal["caller", "agent", "call", "output", "note"] = field(compare=False)
+    kind: Kind = field(compare=False)
     text: str = field(default="", compare=False)
     unheard: str = field(default="", compare=False)
     call: int = field(default=0, compare=False)
     run: int = field(default=0, compare=False)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Conversation:
-    """All items of a session in order."""
+    """All items of a session in order.
 
-    items: list[Item] = field(default_factory=list[Item])
-    _rank: int = 0
+    Attributes:
+        recent: Items that are not packed, in order.
+        rank: How many items have arrived.
+        packed: Older items, unpacked as soon as all are asked for.
+    """
 
-    def add(
-        self,
-        kind: Literal["caller", "agent", "call", "output", "note"],
-        at: int,
-        *,
-        text: str = "",
-        unheard: str = "",
-        call: int = 0,
-        run: int = 0,
-    ) -> Item:
+    recent: list[Item] = field(default_factory=list[Item])
+    rank: int = 0
+    packed: tuple[Callable[[], list[Item]], ...] = ()
+
+    @property
+    def items(self) -> list[Item]:
+        """All of them in order."""
+        if self.packed:
+            older = [item for unpack in self.packed for item in unpack()]
+            self.recent = sorted([*older, *self.recent], key=_PLACE)
+            self.packed = ()
+        return self.recent
+
+    def add(self, kind: Kind, at: int, *, text: str = "", unheard: str = "", call: int = 0, run: int = 0) -> Item:
         """Place an item by its time; a late transcript lands in the turn that it belongs to (I17)."""
-        self._rank += 1
-        item = Item(at, self._rank, kind, text, unheard, call, run)
-        if not self.items or self.items[-1] < item:
-            self.items.append(item)
+        self.rank += 1
+        item = Item(at, self.rank, kind, text, unheard, call, run)
+        if not self.recent or self.recent[-1] < item:
+            self.recent.append(item)
         else:
-            insort(self.items, item)
+            insort(self.recent, item)
         return item
+
+    def retract(self, call: int) -> None:
+        """Take back what was placed for a call just now."""
+        self.recent = [item for item in self.recent if item.call != call]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Conversation) and (self.items, self.rank) == (other.items, other.rank)
+
+    __hash__ = None  # type: ignore[assignment]

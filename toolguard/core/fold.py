@@ -200,7 +200,7 @@ def _interrupted(s: Account, rec: r.Interrupted, _at: int) -> None:
         if call in s.slots:
             s.slots[call].filed = True
     if isinstance(rec.interrupt, Discarded):
-        for slot in s.slots.values():
+        for slot in (s.slots[call] for call in s.unsent):
             slot.detached = slot.detached or (slot.generation == rec.interrupt.generation and not slot.sent)
 
 

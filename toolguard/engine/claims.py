@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolguard.core.law import Phase
+from toolguard.core.lazy import own, shelves
 from toolguard.engine.background import Background
 from toolguard.engine.ledger import ClaimRow
 from toolguard.errors import ClaimLost, StoreError
 from toolguard.stores.base import Swap
 
 if TYPE_CHECKING:
+    from toolguard.core.lazy import Shelf
     from toolguard.core.slots import Run
     from toolguard.engine.batch import Entry
     from toolguard.engine.ledger import Ledger
@@ -87,15 +89,25 @@ class Claims:
 
     def repair(self) -> None:
         """After a takeover: claims of this session that a dead process left behind say how their runs stand now."""
-        state = self._ledger.state
-        newest = [state.runs[number] for number in state.newest.values()]
-        wide = [run for run in newest if run.effect.writes and run.scope != "session" and not run.parent]
-        if wide:
-            self._beside.run(self._repair(wide), "toolguard:claim")
+        runs = self._ledger.state.runs
+        recent, older = own(runs).values(), [shelf for shelf in shelves(runs) if shelf.wide]
+        if older or any(_is_wide(run) for run in recent):
+            self._beside.run(self._repair([*recent], older), "toolguard:claim")
 
-    async def _repair(self, runs: list[Run]) -> None:
+    async def _repair(self, recent: list[Run], older: list[Shelf[int, Run]]) -> None:
+        await self._repair_some(recent)
+        for shelf in reversed(older):
+            await asyncio.sleep(0)
+            packed = shelf.packed
+            await self._repair_some(list(shelf.rows().values()))
+            if packed:
+                shelf.forget()
+
+    async def _repair_some(self, runs: list[Run]) -> None:
+        state = self._ledger.state
         for run in runs:
-            await self._settle(run, None)
+            if _is_wide(run) and state.newest.get(run.intent) == run.number:
+                await self._settle(state.runs[run.number], None)
 
     def _put(self, run: Run) -> Entry:
         return self._ledger.claim(self.swap(run.intent, self.row(run, self.state_of(run))))
@@ -150,6 +162,11 @@ class Claims:
             except StoreError:
                 await asyncio.sleep(AGAIN)
             await asyncio.sleep(POLL)
+
+
+def _is_wide(run: Run) -> bool:
+    """Whether other sessions can wish for the same."""
+    return run.effect.writes and run.scope != "session" and not run.parent
 
 
 def _alive(process: str, store: Store) -> bool:

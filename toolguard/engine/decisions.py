@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from toolguard.core import records as r
 from toolguard.core.interrupt import BargeIn
 from toolguard.core.law import Phase
+from toolguard.core.lazy import latest
 
 if TYPE_CHECKING:
     from toolguard.core.interrupt import Interrupt
@@ -44,7 +45,7 @@ class Decisions:
         runs = [state.runs[number] for number in sorted(state.open_runs)]
         recent = (
             run
-            for run in list(state.runs.values())[-16:]
+            for run in latest(state.runs, 16)
             if (run.phase is Phase.IN_DOUBT or run.phase is Phase.DONE)
             and not run.parent
             and not any(state.slots[call].acknowledged for call in run.calls)

@@ -21,6 +21,7 @@ from toolguard.engine.ledger import Ledger
 from toolguard.engine.observe import Watch
 from toolguard.engine.recover import Recovery
 from toolguard.engine.session import Session
+from toolguard.engine.snapshots import Snapshots
 from toolguard.engine.toolbox import check_scopes
 from toolguard.engine.wiring import Wiring
 from toolguard.errors import StoreBusy, StoreError
@@ -76,6 +77,7 @@ class Entrance:
         self._mode = mode
         self._follow_up = follow_up
         self._asker = Asker()
+        self._snapshots = Snapshots(journal)
         self._secret = b""
         self._fresh: FreshReads | None = None
         self.sessions: dict[str, Session] = {}
@@ -96,6 +98,7 @@ class Entrance:
     def close(self) -> None:
         """Close what belongs to all sessions."""
         self._asker.close()
+        self._snapshots.close()
         if self._fresh is not None:
             self._fresh.close()
             self._fresh = None
@@ -118,15 +121,19 @@ class Entrance:
         """
         check_scopes(known, id, caller)
         row = await self._row(id, tenant)
-        state, last = await fold(self._journal, id) if row.seq else (State(id), 0)
+        ignored: list[str] = []
+        state, last = await fold(self._journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
         ledger = Ledger(state, self._journal, self._clock, row.epoch)
         ledger.seen = row.seq
+        self._snapshots.watch(ledger)
         wiring = self._wire(ledger, known, port)
         ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
         if row.seq:
             ledger.write(r.ContextOpened(context=state.context + 1, agent=agent, cause="a new connection"))
         session = Watch(wiring) if self._mode == "observe" else Session(wiring)
         self.sessions[id] = session
+        for why in ignored:
+            wiring.execution.notice("snapshot_ignored", why)
         if row.seq:
             Recovery(wiring.execution, known.get, self._limits.resume_window).resume(last)
             wiring.claims.repair()
@@ -186,6 +193,7 @@ class Entrance:
     async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:
         session = wiring.ledger.state.session
         self.sessions.pop(session, None)
+        self._snapshots.forget(session)
         try:
             async with asyncio.timeout(self._limits.drain):
                 await self._journal.fate(entry)

@@ -8,11 +8,12 @@ import msgspec
 
 from toolguard.core import records as r
 from toolguard.core.law import Phase
+from toolguard.core.lazy import highest
 from toolguard.errors import Fenced
 from toolguard.stores.base import Append, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from toolguard.core.frame import Draft
     from toolguard.core.slots import Run
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from toolguard.engine.journal import Journal
     from toolguard.stores.base import Swap
 
+GROWN = 1024
+"""Records after which a session is due for a snapshot."""
 _EVIDENCE = (r.Returned, r.Failed, r.Lost, r.NeverCommitted, r.Contradicted)
 
 
@@ -68,8 +71,11 @@ class Ledger:
         self.fenced = False
         self.seen = 0
         """How far the journal has been looked through for evidence of others."""
-        self.calls = max(state.slots, default=0)
-        self.runs = max(state.runs, default=0)
+        self.calls = highest(state.slots)
+        self.runs = highest(state.runs)
+        self.grown: Callable[[], None] | None = None
+        """Called after every :data:`GROWN` records."""
+        self._fresh = 0
 
     def next_call(self) -> int:
         """The next order number."""
@@ -114,6 +120,10 @@ class Ledger:
         at = self.clock.wall()
         state = self.state
         drafts: list[Draft] = [r.encode(record, at) for record in records]
+        self._fresh += len(drafts)
+        if self._fresh >= GROWN and self.grown is not None:
+            self._fresh = 0
+            self.grown()
         append = Append(
             state.session,
             None if self._evidence(records[0]) else self.epoch,

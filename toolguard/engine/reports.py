@@ -117,7 +117,8 @@ class Reports:
     def discarded(self, generation: str) -> None:
         """The framework replaced the response because the caller's turn went on (G6)."""
         state = self.state
-        slots = [slot for slot in state.slots.values() if slot.generation == generation and not slot.sent]
+        waiting = [state.slots[call] for call in sorted(state.unsent)]
+        slots = [slot for slot in waiting if slot.generation == generation]
         gone = {slot.number for slot in slots}
         alone = [
             run
