@@ -68,7 +68,7 @@ class Folding:
             self.name, "the same, entered under a new epoch", seen.median("enter", "p50") / 1e3, None, "ms",
             n=seen.n("enter"),
         )  # fmt: skip
-        for case, what, target in (("calls", "calls and words", 15.0), ("long", "nothing but words", None)):
+        for case, what, target in (("calls", "calls and words", 15.0), ("long", "nothing but words", 15.0)):
             yield Row(
                 self.name, f"a session of {self._long:,} records of {what}", seen.median(case, "p50") / 1e3, target, "ms",
                 n=seen.n(case), beside=f"max {seen.worst(case, 'max') / 1e3:.1f} ms, {TAIL} of them not in the snapshot",
