@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from .table import Row
 from .timing import each, many, spread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+    from pathlib import Path
 
     import toolguard
 
@@ -87,6 +89,17 @@ async def _machine(n: int) -> Figures:
     return spread(taken)
 
 
+@contextmanager
+def _postgres(scratch: Path) -> Generator[str]:
+    """A server for the peers that want one."""
+    from toolguard.testing.stores.postgres import postgres
+
+    folder = scratch / "postgres"
+    folder.mkdir()
+    with postgres(folder) as server:
+        yield server.url
+
+
 class Mutations:
     """A mutation whose body does nothing: fenced, chained, deduplicated, with two awaited power-durable records."""
 
@@ -99,7 +112,8 @@ class Mutations:
         n = scale.pick(40, 20)
         async with AsyncExitStack() as stack:
             guard = await stack.enter_async_context(guarding(scale.scratch / "mutations"))
-            peers = await stack.enter_async_context(Peers(scale))
+            url = scale.postgres or stack.enter_context(_postgres(scale.scratch))
+            peers = await stack.enter_async_context(Peers(replace(scale, postgres=url)))
             floor = Floor(scale.scratch / "mutations.floor")
             stack.callback(floor.close)
 

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from .rows_barge_in import Onset, Storm
 from .rows_calls import Mutations, Reads
+from .rows_packet import Packets
 from .rows_process import Idle, Import
 from .rows_records import OneRecord, Steady, Sustained
 from .rows_recovery import ColdOpen, Folding, Takeover
+from .rows_servers import PostgresRows, RedisRows
 from .rows_shared import Lock, Shared
 from .table import Row, facts, show, write_json
 from .timing import Scale, play, tell
@@ -41,6 +43,9 @@ ALL: dict[str, type[Experiment]] = {
     "fold": Folding,
     "takeover": Takeover,
     "open": ColdOpen,
+    "packet": Packets,
+    "redis": RedisRows,
+    "postgres": PostgresRows,
     "idle": Idle,
     "import": Import,
 }
@@ -97,5 +102,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PYTHON",
         help="the interpreter that the peers are installed for (default: that of .bench where it is there, else this one)",
     )
-    parser.add_argument("--postgres", default="", metavar="URL", help="a PostgreSQL server for the peers that want one")
+    parser.add_argument(
+        "--postgres",
+        default="",
+        metavar="URL",
+        help="a PostgreSQL server for the peers that want one (default: one is started)",
+    )
     return parser

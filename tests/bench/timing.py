@@ -33,7 +33,7 @@ class Scale:
         quick: Smaller numbers of sessions, processes and records; for a look, not for a judgement.
         scratch: A directory on the disk that is measured.
         peers: The interpreter that the peers are installed for.
-        postgres: Address of a PostgreSQL server for peers that want one; empty without.
+        postgres: Address of a PostgreSQL server for peers that want one; empty: one is started for them.
     """
 
     rounds: int
