@@ -19,6 +19,7 @@ from toolguard.core.chain import verify
 from toolguard.errors import StoreError, StoreUnavailable
 from toolguard.stores.base import Receipt, Swap
 from toolguard.stores.redis import RedisStore
+from toolguard.stores.redis_commit_lua import SETTLE
 from toolguard.testing.stores.valkey import valkey
 
 __all__ = ["handles", "server"]
@@ -115,6 +116,25 @@ class TestUnknownOutcome:
         assert payloads(store, "conv-2") == [b"x", b"y", b"z"]
         assert store.claim("k") == (3, b"3")
         assert verify(store.raw("conv-1")).ok
+
+    def test_a_fate_is_found_out_although_the_first_answer_about_it_was_lost_too(
+        self, store: Any, proxy: Any, handles: Any
+    ) -> None:
+        looker = handles()
+        looker.open("p2")
+        looker._link.ask("SCRIPT", "LOAD", SETTLE)
+        store.commit([swapped(1)])
+        late = swapped(2)
+        impatient(store)
+        for why in ("nobody knows", "cannot be reached"):
+            proxy.trap, proxy.down = b"EVALSHA", False
+            with pytest.raises(StoreUnavailable, match=why):
+                store.commit([late])
+            assert proxy.dropped.acquire(timeout=WAIT)
+        proxy.down = False
+        patient(store)
+        assert store.commit([late]) == [Receipt(2, 0)]
+        assert payloads(store, "conv-1") == [b"1", b"2"]
 
     def test_what_had_not_landed_is_written_when_its_writer_tries_again_and_only_then(
         self, store: Any, proxy: Any
