@@ -235,16 +235,18 @@ class TestServer:
             yield server
 
     def test_one_that_is_down_is_waited_for_and_then_named(self, own: Any) -> None:
-        store = RedisStore(own.url, wait=1.0)
+        store = RedisStore(own.url, wait=WAIT)
         store.open("p1")
         store.commit([swapped(1)])
         own.stop()
+        impatient(store)
         for ask in (lambda: store.commit([swapped(2)]), lambda: store.read("conv-1"), lambda: store.renew(5)):
             with pytest.raises(StoreUnavailable) as caught:
                 ask()
             assert f"127.0.0.1:{own.port}" in str(caught.value)
             assert caught.value.advice
         own.start()
+        patient(store)
         assert payloads(store, "conv-1") == [b"1"]
         assert store.commit([swapped(2)]) == [Receipt(2, 0)]
         store.close()
@@ -261,9 +263,10 @@ class TestServer:
         store.close()
 
     def test_one_that_hangs_is_given_up_and_carries_the_batch_out_once(self, own: Any) -> None:
-        store = RedisStore(own.url, wait=0.6)
+        store = RedisStore(own.url, wait=WAIT)
         store.open("p1")
         store.commit([append("conv-1", None, b"1")])
+        impatient(store)
         os.kill(own.pid, signal.SIGSTOP)
         try:
             with pytest.raises(StoreUnavailable, match="nobody knows"):
@@ -279,11 +282,14 @@ class TestServer:
         assert verify(reader.raw("conv-1")).ok
         reader.close()
 
-    def test_closing_does_not_wait_for_one_that_is_gone_longer_than_for_any_request(self, own: Any) -> None:
-        store = RedisStore(own.url, wait=0.3)
+    def test_closing_gives_up_one_that_is_gone(self, own: Any) -> None:
+        store = RedisStore(own.url, wait=WAIT)
         store.open("p1")
+        impatient(store)
         own.stop()
         store.close()
+        with pytest.raises(StoreUnavailable, match="not open"):
+            store.session("conv-1")
         store.close()
 
 
