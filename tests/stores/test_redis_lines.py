@@ -258,9 +258,11 @@ class TestServer:
         own.stop()
         later = threading.Timer(0.3, own.start)
         later.start()
-        assert store.commit([swapped(2)]) == [Receipt(2, 0)]
-        later.join()
-        store.close()
+        try:
+            assert store.commit([swapped(2)]) == [Receipt(2, 0)]
+        finally:
+            later.join()  # whatever happens: what starts behind the fixture's end is ended by nobody
+            store.close()
 
     def test_one_that_hangs_is_given_up_and_carries_the_batch_out_once(self, own: Any) -> None:
         store = RedisStore(own.url, wait=WAIT)
