@@ -176,6 +176,66 @@ class EvidenceMissing(ToolguardError, ValueError):
     code = "evidence_missing"
 
 
+class PacketRefused(ToolguardError):
+    """A handoff packet was not accepted; subclasses say why. The conversation stays as it is, with who has it."""
+
+    code = "packet_refused"
+
+
+class PacketUnreadable(PacketRefused, ValueError):
+    """It is no handoff packet, or damaged."""
+
+    code = "packet_unreadable"
+
+
+class PacketTooNew(PacketRefused):
+    """A newer release has made the packet."""
+
+    code = "packet_too_new"
+
+
+class PacketTampered(PacketRefused):
+    """The packet is not as it was signed."""
+
+    code = "packet_tampered"
+
+
+class PacketForeign(PacketRefused):
+    """Another store has signed the packet, or keeps its conversation."""
+
+    code = "packet_foreign"
+
+
+class PacketMisdirected(PacketRefused):
+    """The packet is for another conversation or another tenant."""
+
+    code = "packet_misdirected"
+
+
+class PacketExpired(PacketRefused):
+    """The packet was not accepted in time."""
+
+    code = "packet_expired"
+
+
+class PacketOutdated(PacketRefused):
+    """The conversation has been handed over again since the packet was made."""
+
+    code = "packet_outdated"
+
+
+class PacketAccepted(PacketRefused):
+    """Somebody has accepted the packet before: it counts once (H2)."""
+
+    code = "packet_accepted"
+
+
+class HandedOver(ToolguardError, RuntimeError):
+    """Another agent has the conversation now; this one's session takes no more calls."""
+
+    code = "handed_over"
+
+
 class ResultNotSerialisable(ToolguardError, TypeError):
     """A tool returned something that cannot be written as JSON; what it did in the world stands."""
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from toolguard.core.packet import PacketItem
+from toolguard.core.carried import PacketItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from toolguard.core.packet import CarriedCall, HandoffPacket
+    from toolguard.core.carried import CarriedCall
+    from toolguard.core.packet import HandoffPacket
 
 _TEXT = 300
 """Characters of a text that stays when room is short."""

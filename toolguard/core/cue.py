@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from toolguard.core.packet import Promise
+    from toolguard.core.carried import Promise
 
 
 def cue_for(frm: str, to: str, pending: Sequence[str], promises: Sequence[Promise]) -> str:

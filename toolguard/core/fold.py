@@ -30,6 +30,7 @@ def _context_opened(s: Account, rec: r.ContextOpened, _at: int) -> None:
     for run in rec.shows:
         if run in s.runs:
             s.runs[run].shown = rec.context
+    s.owed.difference_update(rec.shows)
 
 
 def _count(s: Account, rec: r.Called, at: int) -> None:

@@ -142,16 +142,26 @@ def news(state: State) -> list[tuple[Run, Answer]]:
 def _note(state: State, run: Run) -> Answer:
     refs = ", ".join(state.ref(number) for number in run.calls)
     reply = run.announce != "silent"
+    more = _origin(state, run)
     if run.happened:
         words = "done_after_all" if run.contradicted else "done"
-        more: dict[str, object] = {"undo": _undo(run), "warning": run.warning}
+        more |= {"undo": _undo(run), "warning": run.warning}
         if run.concerned:
             more["note"] = _TOO_LATE
         return Answer(
             "result", envelope(words, ref=refs, tool=run.tool, result=run.result, more=more), reply, interim=False
         )
     form: Form = "cancelled" if run.phase is Phase.CANCELLED else "refused" if run.refused else "error"
-    return Answer(form, envelope(form, ref=refs, tool=run.tool, why=run.message or run.code), reply, interim=False)
+    text = envelope(form, ref=refs, tool=run.tool, why=run.message or run.code, more=more)
+    return Answer(form, text, reply, interim=False)
+
+
+def _origin(state: State, run: Run) -> dict[str, object]:
+    """Where news comes from whose call another agent has made: its hand-off (H2, I19)."""
+    issued = state.slots[run.calls[0]].agent
+    if state.handed is None or issued == state.agent:
+        return {}
+    return {"issued_by": issued, "hand_off": state.handed.packet}
 
 
 def interim(state: State, slot: Slot, form: str = "still_running") -> Answer:

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from toolguard.core.carried import CarriedCall, PacketItem, Promise
 from toolguard.core.cue import cue_for
 from toolguard.core.envelope import envelope
 from toolguard.core.law import Phase
 from toolguard.core.outbox import answer_anew, interim
-from toolguard.core.packet import CarriedCall, HandoffPacket, PacketItem, Promise
+from toolguard.core.packet import HandoffPacket
 from toolguard.core.redact import clear, redacted, redacted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from datetime import datetime
 
+    from toolguard.core.carried import Standing
     from toolguard.core.conversation import Item
-    from toolguard.core.packet import Standing
     from toolguard.core.redact import Redact
     from toolguard.core.slots import Run, Slot
     from toolguard.core.state import State
@@ -34,7 +35,7 @@ _LEFT_OUT = frozenset({"incomplete", "withdrawn"})
 
 
 class Ticket(NamedTuple):
-    """What makes a packet this one and no other: who hands over to whom, when, until when, in which call."""
+    """What makes a packet this one and no other: who hands over to whom, when, until when, in which call (its run)."""
 
     id: str
     frm: str
@@ -44,17 +45,20 @@ class Ticket(NamedTuple):
     run: int = 0
 
 
-def packet_of(state: State, ticket: Ticket, redact: Redact | None = None) -> HandoffPacket:
+def packet_of(
+    state: State, ticket: Ticket, redact: Redact | None = None, landing: Container[int] = frozenset()
+) -> HandoffPacket:
     """Make the packet, not signed yet.
 
     Args:
         state: The session.
         ticket: The hand-off; ``run`` is that of the hand-off tool, whose call counts as done (H3).
         redact: What of a field may be handed on.
+        landing: Runs whose outcome is not on disk yet: they count as running (W3).
     """
-    calls = tuple(_carried(state, run, ticket, redact) for run in state.runs.values() if not run.parent)
-    items = tuple(items_of(state, redact, handing_over=ticket.run))
-    promises = tuple(_promises(state, ticket.run))
+    calls = tuple(_carried(state, run, ticket, redact, landing) for run in state.runs.values() if not run.parent)
+    items = tuple(items_of(state, redact, landing, handing_over=ticket.run))
+    promises = tuple(_promises(state, ticket.run, landing))
     pending = pending_of(items)
     return HandoffPacket(
         id=ticket.id,
@@ -73,7 +77,9 @@ def packet_of(state: State, ticket: Ticket, redact: Redact | None = None) -> Han
     )
 
 
-def items_of(state: State, redact: Redact | None = None, *, handing_over: int = 0) -> Iterator[PacketItem]:
+def items_of(
+    state: State, redact: Redact | None = None, landing: Container[int] = frozenset(), *, handing_over: int = 0
+) -> Iterator[PacketItem]:
     """The conversation as a model is to see it anew: words as heard, whole calls with their outputs, no notes (O11).
 
     A result stands where its call is; a note that told of it later has gone into it.
@@ -86,7 +92,7 @@ def items_of(state: State, redact: Redact | None = None, *, handing_over: int = 
         elif item.kind == "call":
             slot = state.slots[item.call]
             if slot.sent_form not in _LEFT_OUT and (slot.answer is None or slot.answer.form not in _LEFT_OUT):
-                yield _call(state, slot, shown, redact, handing_over)
+                yield _call(state, slot, shown, redact, landing, handing_over)
 
 
 def pending_of(items: tuple[PacketItem, ...]) -> tuple[str, ...]:
@@ -100,9 +106,13 @@ def pending_of(items: tuple[PacketItem, ...]) -> tuple[str, ...]:
     return tuple(reversed(words))
 
 
-def final_runs(state: State) -> tuple[int, ...]:
-    """Runs whose last word a rendering of the state shows: what a new context has seen from its beginning."""
-    return tuple(run.number for run in state.runs.values() if run.phase.final or run.contradicted or run.abandoned)
+def final_runs(state: State, landing: Container[int] = frozenset()) -> tuple[int, ...]:
+    """Runs whose last word a rendering of the state shows: what a new context has seen from its beginning (O3)."""
+    return tuple(
+        run.number
+        for run in state.runs.values()
+        if (run.phase.final or run.contradicted or run.abandoned) and run.number not in landing
+    )
 
 
 def _words(item: Item) -> PacketItem:
@@ -110,10 +120,14 @@ def _words(item: Item) -> PacketItem:
     return PacketItem(kind=kind, text=item.text)
 
 
-def _call(state: State, slot: Slot, shown: set[int], redact: Redact | None, handing_over: int) -> PacketItem:
+def _call(
+    state: State, slot: Slot, shown: set[int], redact: Redact | None, landing: Container[int], handing_over: int
+) -> PacketItem:
     run = state.runs.get(slot.run)
-    if run is not None and run.number == handing_over and not run.phase.final:
+    if run is not None and run.number == handing_over and (not run.phase.final or run.number in landing):
         text = envelope("handed_off", ref=state.ref(slot.number), tool=slot.tool)
+    elif slot.run in landing:
+        text = interim(state, slot).text
     else:
         answer = answer_anew(state, slot, shown) or interim(state, slot)
         text = answer.text
@@ -125,27 +139,29 @@ def _call(state: State, slot: Slot, shown: set[int], redact: Redact | None, hand
         call_id=slot.call_id,
         arguments=redacted(slot.arguments, redact),
         effect=slot.effect,
-        state=_standing(run, handing_over) if run is not None else "",
+        state=_standing(run, handing_over, landing) if run is not None else "",
     )
 
 
-def _standing(run: Run, handing_over: int) -> Standing:
+def _standing(run: Run, handing_over: int, landing: Container[int]) -> Standing:
     if run.contradicted or (run.number == handing_over and run.phase.open):
         return "done"
+    if run.number in landing:
+        return "running"
     return _STATES.get(run.phase, "running")
 
 
-def _carried(state: State, run: Run, ticket: Ticket, redact: Redact | None) -> CarriedCall:
+def _carried(state: State, run: Run, ticket: Ticket, redact: Redact | None, landing: Container[int]) -> CarriedCall:
     first = state.slots.get(run.calls[0]) if run.calls else None
     progress = msgspec.json.encode(run.progress) if run.progress else b"{}"
     return CarriedCall(
         ref=state.run_ref(run),
         tool=run.tool,
         effect=run.effect,
-        state=_standing(run, ticket.run),
+        state=_standing(run, ticket.run, landing),
         agent=first.agent if first is not None else "",
         arguments=redacted(run.arguments, redact),
-        result=redacted(run.result, redact),
+        result=redacted(run.result if run.number not in landing else b"null", redact),
         why=run.message or run.warning,
         progress=redacted(progress, redact),
         told=_told(state, run),
@@ -156,12 +172,12 @@ def _told(state: State, run: Run) -> bool:
     return any(state.slots[call].acknowledged for call in run.calls)
 
 
-def _promises(state: State, handing_over: int) -> Iterator[Promise]:
+def _promises(state: State, handing_over: int, landing: Container[int]) -> Iterator[Promise]:
     for run in state.runs.values():
         if run.parent or run.number == handing_over or run.filed:
             continue
         ref, tool = state.run_ref(run), run.tool
-        if run.phase.open and not run.abandoned:
+        if (run.phase.open and not run.abandoned) or run.number in landing:
             yield Promise(ref=ref, tool=tool, what="running")
         elif run.phase is Phase.IN_DOUBT:
             yield Promise(ref=ref, tool=tool, what="in_doubt")

@@ -152,6 +152,11 @@ class BargeIns:
         for onset in list(self._open):
             self.speech_ended(onset)
 
+    def moved(self) -> None:
+        """Another connection hears the caller from here on: what is being said settles by the same limit (G3)."""
+        for onset in self._speaking():
+            self.speech_ended(onset)
+
     def forget(self) -> None:
         """The caller's line is gone: a drop ends the caller's speech (G5)."""
         for onset in list(self._open):

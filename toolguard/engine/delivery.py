@@ -12,6 +12,8 @@ from toolguard.engine.floor import Floor
 from toolguard.engine.port import Parcel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from toolguard.core.slots import Answer, Slot
     from toolguard.engine.execution import Execution
     from toolguard.engine.ledger import Ledger
@@ -283,6 +285,24 @@ class Delivery:
         self._told.clear()
         if told:
             self._ledger.write(r.Acknowledged(calls=told, turn=turn))
+
+    def move(self, port: Port | None) -> None:
+        """Another model has the conversation from here on: nothing was sent to it, and nobody has asked it yet."""
+        silent = self.port is None and self._source is not None
+        self.stop_timers()
+        self.port, self._source = None if silent else port, port
+        self.floor.lost()
+        self.floor.away = False
+        self._shows.clear()
+        self._sent_since.clear()
+        self._silent_batches.clear()
+        self._cover()
+        self._eager = self._crossed = False
+        self._patient, self._after = True, frozenset()
+
+    def shown(self, calls: Iterable[int]) -> None:
+        """The model sees the answers of these calls from the beginning: its next reply may tell of them (S6)."""
+        self._sent_since.update(calls)
 
     def stop_timers(self) -> None:
         """The session ends: nothing of ours may fire any more."""

@@ -112,8 +112,11 @@ class Entrance:
         tenant: str,
         caller: str | None,
         port: Port | None,
+        begin: Callable[[Ledger], None] | None = None,
     ) -> Session:
         """Take a session over for this process and go on with it where its journal ends.
+
+        ``begin`` writes what comes first instead of a new context; the context has to follow.
 
         Raises:
             DeclarationError: A tool needs a caller and the session has none.
@@ -128,7 +131,9 @@ class Entrance:
         self._snapshots.watch(ledger)
         wiring = self._wire(ledger, known, port)
         ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
-        if row.seq:
+        if begin is not None:
+            begin(ledger)
+        elif row.seq:
             ledger.write(r.ContextOpened(context=state.context + 1, agent=agent, cause="a new connection"))
         session = Watch(wiring) if self._mode == "observe" else Session(wiring)
         self.sessions[id] = session

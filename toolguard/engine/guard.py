@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from toolguard.audit.trail import Trail
 from toolguard.core.redact import by_name as by_field_name
 from toolguard.core.unheard import Unheard, unheard_of
+from toolguard.engine.accepting import Accepting
 from toolguard.engine.clock import SystemClock
 from toolguard.engine.entrance import Entrance
 from toolguard.engine.feed import Feed
@@ -20,7 +21,7 @@ from toolguard.engine.journal import Journal
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
 from toolguard.engine.resolve import Resolver, catch_up_all
-from toolguard.engine.session import Desks, Session
+from toolguard.engine.session import Session, held
 from toolguard.engine.switches import Switches
 from toolguard.engine.toolbox import by_name
 from toolguard.engine.transfer import Sealing
@@ -48,7 +49,7 @@ T = TypeVar("T")
 _REFRESH = 1.0
 
 
-class Guard:
+class Guard(Accepting):
     """Guards the tools of an application.
 
     Args:
@@ -209,15 +210,8 @@ class Guard:
             StoreError: The session cannot be journaled.
         """
         session = await self.enter(id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port)
-        why: Literal["hang_up", "shutdown"] = "hang_up"
-        try:
-            with Desks(session):
-                yield session
-        except asyncio.CancelledError:
-            why = "shutdown"
-            raise
-        finally:
-            await asyncio.shield(session.close(why))
+        async with held(session):
+            yield session
 
     @asynccontextmanager
     async def recover(self, id: str, *, agent: str = "") -> AsyncGenerator[Session]:  # noqa: A002

@@ -54,7 +54,7 @@ class Intake:
         self._judge = judge
         self._claims = claims
         self._barge_ins = barge_ins
-        self._tools = tools
+        self.tools = tools
         self._paused = paused
         self.cancels = Cancels(execution)
         self.looking: dict[int, asyncio.Task[None]] = {}
@@ -72,7 +72,7 @@ class Intake:
             The slot's number.
         """
         state = self._ledger.state
-        tool = self._tools(arrival.name)
+        tool = self.tools(arrival.name)
         known = state.by_call_id.get((state.context, arrival.call_id)) if arrival.call_id else None
         if known is not None:
             return self._again(known, arrival, tool, raw)
@@ -172,7 +172,7 @@ class Intake:
             return known
         arrival = arrival._replace(number=self._ledger.next_call())
         form: r.Form = "incomplete" if kept else "withdrawn"
-        self._answers.at_once(arrival, self._tools(arrival.name), None, "incomplete", reply=reply, form=form)
+        self._answers.at_once(arrival, self.tools(arrival.name), None, "incomplete", reply=reply, form=form)
         return arrival.number
 
     def supersede(self, slots: list[Slot]) -> None:

@@ -26,6 +26,13 @@ class Reports:
         self._batches: dict[str, int] = {}
         self._over: dict[str, str] = {}
         self._gone = False
+        self.successor: Reports | None = None
+        """The session of the agent that has the conversation now, where that is another one."""
+        self.amendable = False
+        """No model has been asked in this context: what belongs into it can still be put in its place (H2)."""
+        self.on_amended: Callable[[], None] = lambda: None
+        """Called when something came late that belongs into the new agent's context, while it is amendable."""
+        self._refused: dict[str, int] = {}
         self.on_settling: Callable[[str, str], None] = lambda _kind, _onset: None
         """Called right before a turn is decided, as ``on_turn`` after it: an adapter may say what was discarded."""
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
@@ -39,6 +46,24 @@ class Reports:
         """All that is known of the session: the fold of its journal."""
         return self._w.ledger.state
 
+    def follow(self, before: Reports) -> None:
+        """Go on where another agent's session stands: the same responses have the same numbers."""
+        self._batches, self._over = before._batches, before._over
+
+    def amended(self) -> None:
+        """Something came late that belongs into the context, which no request has used yet (H2)."""
+        if self.amendable:
+            self.on_amended()
+
+    def _over_there(self, what: str) -> bool:
+        """Whether another agent has the conversation: then what this connection reports is refused and counted (T6)."""
+        if self.successor is None:
+            return False
+        self._refused[what] = self._refused.get(what, 0) + 1
+        if self._refused[what] == 1:
+            self._w.execution.notice("frame_refused", f"{what}: another agent has the conversation now")
+        return True
+
     def _settling(self, kind: str, onset: str) -> None:
         self.on_settling(kind, onset)
 
@@ -50,10 +75,16 @@ class Reports:
 
     def generation_began(self, generation: str) -> None:
         """A model response began."""
+        if self._over_there("generation_began"):
+            return
+        self.amendable = False
+        self._w.transfer.went_on()
         self._w.delivery.generation_began(generation)
 
     def generation_ended(self, generation: str, status: str = "completed") -> None:
         """A model response ended: its batch is complete (O9). ``status`` as the provider names it."""
+        if self._over_there("generation_ended"):
+            return
         self._over[generation] = status
         self._close_batch(generation)
         self._w.delivery.generation_ended(generation, cut=status in {"cancelled", "failed"})
@@ -78,6 +109,8 @@ class Reports:
         injected: Mapping[str, Any] | None = None,
     ) -> int:
         """A complete call arrived; returns its order number. Never raises into the framework."""
+        if self._over_there("receive"):
+            return 0
         if self._gone:
             self._w.execution.notice("call_after_close", f"{name} was called after the end", call_id=call_id)
             return 0
@@ -105,6 +138,8 @@ class Reports:
         Its output is sent only where the provider has kept the item. With ``reply`` the model is asked to go on: nobody
         has cut it off, and nobody else will.
         """
+        if self._over_there("incomplete"):
+            return 0
         batch = self._batches.setdefault(generation, len(self._batches) + 1) if generation else 0
         number = self._w.intake.broken(Arrival(call_id, name, generation, batch, 0, item), kept=kept, reply=reply)
         self._close_batch(generation)
@@ -112,10 +147,14 @@ class Reports:
 
     def cancelled(self, call_id: str) -> None:
         """The framework says that a call is cancelled: an observation (L2)."""
+        if self._over_there("cancelled"):
+            return
         self._w.intake.cancels.seen(call_id)
 
     def discarded(self, generation: str) -> None:
         """The framework replaced the response because the caller's turn went on (G6)."""
+        if self._over_there("discarded"):
+            return
         state = self.state
         waiting = [state.slots[call] for call in sorted(state.unsent)]
         slots = [slot for slot in waiting if slot.generation == generation]
@@ -131,17 +170,21 @@ class Reports:
 
     def interrupted(self, generation: str) -> None:
         """The application stopped the agent's speech: outputs of this response ask for no reply (O5)."""
+        if self._over_there("interrupted"):
+            return
         if generation:
             self._w.delivery.silence(self._batches.setdefault(generation, len(self._batches) + 1))
 
     def caller_started(self, onset: str) -> None:
         """Somebody began to speak; ``onset`` is a stable id of it."""
+        if self._over_there("caller_started"):
+            return
         self._w.barge_ins.onset(onset)
 
     def caller_stopped(self, onset: str) -> None:
         """The speech of ``onset`` ended; its words are still to come."""
         traits = self._w.traits
-        if traits is not None and traits.starts_replies:
+        if traits is not None and traits.starts_replies and self.successor is None:
             if not traits.words_first:
                 self._w.delivery.close_open_calls()
             self._w.delivery.floor.expect(self._w.limits.reply_grace)
@@ -152,7 +195,7 @@ class Reports:
     ) -> None:
         """Words of the caller, partial or final."""
         traits = self._w.traits
-        if final and traits is not None and traits.words_first:
+        if final and traits is not None and traits.words_first and self.successor is None:
             self._w.delivery.floor.expect(self._w.limits.reply_grace)
         self._w.barge_ins.words(text, onset=onset, final=final, item=item, spoken_at=spoken_at)
 
@@ -164,6 +207,9 @@ class Reports:
         """The caller heard ``text``; ``unheard`` was cut off, or, with ``cut``, something that is not known (I23)."""
         cut = cut or bool(unheard)
         self._w.ledger.write(r.Said(text=text, unheard=unheard, generation=generation, item=item, cut=cut))
+        if self.successor is not None:
+            self.successor.amended()
+            return
         self.playing("")
         if not cut:
             self._w.delivery.heard_out(generation)
@@ -171,6 +217,8 @@ class Reports:
 
     def playing(self, generation: str) -> None:
         """The caller hears this response now; empty when the line is silent."""
+        if self._over_there("playing"):
+            return
         self._w.delivery.floor.playing = generation
         if generation:
             self._w.farewell.began()
@@ -190,15 +238,21 @@ class Reports:
 
     def reply_coming(self) -> None:
         """The application has asked for a reply itself."""
+        if self._over_there("reply_coming"):
+            return
         self._w.delivery.floor.asked = True
 
     def reply_refused(self, why: str) -> None:
         """The provider refused a reply; it is asked for again when the line is free (O5)."""
+        if self._over_there("reply_refused"):
+            return
         self.noticed("reply_refused", why)
         self._w.delivery.reply_refused()
 
     def answering(self) -> None:
         """The platform is about to ask its model: every open call of the context is answered first (O2)."""
+        if self._over_there("answering"):
+            return
         self._w.delivery.close_open_calls()
 
     @property
@@ -209,6 +263,8 @@ class Reports:
 
     def wants_reply(self) -> None:
         """The caller's turn, or the application, wants the model to speak (O2 first)."""
+        if self._over_there("wants_reply"):
+            return
         self._w.delivery.want_reply()
 
     def noticed(self, code: str, text: str, **data: Any) -> None:
@@ -217,6 +273,8 @@ class Reports:
 
     def dropped(self, who: Literal["provider", "caller"]) -> None:
         """A line is gone: outputs wait; with the caller's the gate stays shut as well."""
+        if self._over_there("dropped"):
+            return
         w, state = self._w, self.state
         runs = [state.runs[n] for n in sorted(state.open_runs)]
         if who == "caller":
@@ -231,6 +289,8 @@ class Reports:
 
     def back(self) -> None:
         """The line is there again."""
+        if self._over_there("back"):
+            return
         self._w.barge_ins.holds.caller_came_back()
         self._w.delivery.floor.away = False
         self._w.delivery.pump()

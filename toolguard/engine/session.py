@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from toolguard.core import records as r
+from toolguard.core.facts import Facts
 from toolguard.core.interrupt import Ended
+from toolguard.core.packing import final_runs
 from toolguard.engine.reports import Reports
 from toolguard.engine.result import outcome
-from toolguard.errors import SessionClosed
+from toolguard.engine.transfer import EXPIRES
+from toolguard.errors import HandedOver, SessionClosed
 from toolguard.tools.ambient import BENCH, DESK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.live import Live
+    from toolguard.engine.port import Port
     from toolguard.engine.wiring import Wiring
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.guarded import Guarded
@@ -36,6 +41,8 @@ class Session(Reports):
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         self._closing: asyncio.Task[None] | None = None
+        self.facts = Facts(self.state.facts, self._keep)
+        """What has been established, apart from speech; see :class:`toolguard.core.facts.Facts`."""
         wiring.execution.take_child = self._child
         wiring.execution.on_settled = self._settled
         wiring.execution.on_ending = wiring.claims.settle
@@ -62,6 +69,12 @@ class Session(Reports):
 
     async def take(self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The desk of the tools: ``await book(...)`` inside the session ends here."""
+        if self.successor is not None:
+            raise HandedOver(
+                f"{self.agent} has the conversation now",
+                ref=self.id,
+                advice=f"Call {tool.name} in the session that guard.accept gave to {self.agent}.",
+            )
         if self._gone:
             raise SessionClosed(
                 f"{tool.name} was called after the end", ref=self.id, advice="Open the session again first."
@@ -81,26 +94,101 @@ class Session(Reports):
         """
         self._w.intake.approvals.answer(int(ref.rpartition("/")[2]), yes=yes, by=by)
 
-    async def hand_off(self, *, to: str) -> HandoffPacket:
-        """Hand the conversation with its running calls to another agent of this process (H1-H3).
+    async def hand_off(self, *, to: str, expires: float = EXPIRES, max_bytes: int = 0) -> HandoffPacket:
+        """Hand the conversation with its running calls to another agent (H1-H3).
+
+        The next agent goes on with ``guard.accept(packet)``, in this process or another one, or in this very session
+        where the application gives the same connection another persona.
+
+        Args:
+            to: The next agent.
+            expires: Seconds within which the packet has to be accepted.
+            max_bytes: How large the packet may be; older items give way first. 0 for as large as it is.
 
         Returns:
             The packet for the next agent.
+
+        Raises:
+            Refused: Another call of the same response hands the conversation over.
+            HandedOver: Another agent has it already.
+            PacketTooLarge: What must be in the packet does not fit.
+            StoreError: It could not be recorded; the conversation stays where it is.
         """
+        if self.successor is not None:
+            raise HandedOver(f"{self.agent} has the conversation now", ref=self.id, advice="It may hand it over.")
         bench = BENCH.get()
         own = 0
         if bench is not None:
             ref = bench.view().ref
             own = max((n for n, run in self.state.runs.items() if self.state.run_ref(run) == ref), default=0)
-        packet = await self._w.transfer.to(to, own=own)
+        packet = await self._w.transfer.to(to, own=own, expires=expires, max_bytes=max_bytes)
         self._w.delivery.pump()
         return packet
+
+    @property
+    def packet(self) -> HandoffPacket:
+        """The conversation as things stand, as a packet to render from; not signed, so it cannot be accepted.
+
+        After ``guard.accept`` it holds what came after the hand-off as well (O12); ask for it right before the model.
+        """
+        state = self.state
+        now = self._w.ledger.clock.wall()
+        return self._w.transfer.unsigned(
+            state.handed or r.HandOffRecord(to=state.agent, frm=state.agent, made_at=now, expires_at=now)
+        )
+
+    def passed_on(self, tools: Mapping[str, Tool[Any, Any]], port: Port | None) -> Session:
+        """The next agent's session over the same parts; this one takes late words and nothing else (T6)."""
+        after = type(self)(self._w)
+        after.follow(self)
+        self.successor = after
+        self._w.pass_on(tools.get, port)
+        return after
+
+    def shows(self, cause: str) -> None:
+        """A model's new context begins: it sees the conversation as it stands, and every call that has ended (O11).
+
+        Called again before the model's first request, it says that more is seen by now.
+        """
+        w, state = self._w, self.state
+        seen = final_runs(state, w.execution.landing)
+        if state.handed is not None and state.handed.run:
+            seen = tuple(sorted({*seen, state.handed.run}))
+        context = state.context if self.amendable else state.context + 1
+        w.ledger.write(r.ContextOpened(context=context, agent=state.agent, shows=seen, cause=cause))
+        w.delivery.shown(call for run in seen for call in state.runs[run].calls if not state.slots[call].acknowledged)
+        self.amendable = True
+
+    def begin(self) -> None:
+        """Let the new agent speak, behind the words that are still to come; it has been given the conversation."""
+        if self._w.barge_ins.open_onsets:
+            self._w.delivery.floor.expect(self._w.limits.gate_max)
+        self._w.delivery.want_reply()
+
+    def _keep(self, facts: dict[str, Any], forgotten: tuple[str, ...]) -> None:
+        self._w.ledger.write(r.FactKept(facts=facts, forgotten=forgotten), durable=True)
+
+    def _turned(self, kind: str, onset: str) -> None:
+        """A turn of the caller has settled; if it belongs before the first request, the context is amended (O12)."""
+        if self.amendable:
+            self.amended()
+            self._w.delivery.floor.expected()
+        super()._turned(kind, onset)
+
+    @property
+    def ended(self) -> asyncio.Future[None] | None:
+        """The session's end, where it has begun; it may be awaited and cancelled freely."""
+        return asyncio.shield(self._closing) if self._closing is not None else None
 
     async def close(self, why: Literal["hang_up", "shutdown"] = "hang_up") -> None:
         """End the session: decide about what runs, let commits finish in the drain window, close every call.
 
-        Whoever comes second waits for the same end. Being cancelled ends the waiting, not the closing (G7).
+        Whoever comes second waits for the same end. Being cancelled ends the waiting, not the closing (G7). Where a
+        packet is out, this is no end: what is left waits for the agent that accepts it.
         """
+        if self.successor is not None:
+            self._w.barge_ins.moved()
+            return
         if self._closing is None:
             self._gone = True
             self._closing = asyncio.create_task(self._close(why), name="toolguard:close")
@@ -111,6 +199,8 @@ class Session(Reports):
         if w.ledger.fenced:
             w.stop()
             return
+        away = w.transfer.out
+        why = "shutdown" if away else why
         runs = [state.runs[n] for n in sorted(state.open_runs)]
         for one in w.barge_ins.interrupt(Ended(at=self._now(), why=why), runs) if runs else ():
             if one.choice == "hold":
@@ -123,13 +213,28 @@ class Session(Reports):
             w.execution.give_up(live, f"the session ended ({why}) before it did")
         w.delivery.pump()
         unfinished = tuple(sorted(state.unsent))
-        entry = w.ledger.write(r.Closed(why=why, unfinished=unfinished), wait=True)
+        entry = w.ledger.write(r.Closed(why="handed_off" if away else why, unfinished=unfinished), wait=True)
         w.stop()
-        await w.finish(entry, resumable=why == "shutdown" and bool(left))
+        await w.finish(entry, resumable=away or (why == "shutdown" and bool(left)))
 
     def _settled(self, live: Live) -> None:
         self._w.claims.settle(live.run)
+        self.amended()
         self._w.delivery.pump()
+
+
+@asynccontextmanager
+async def held(session: Session) -> AsyncGenerator[Session]:
+    """A session for as long as a block of code: closed behind it, as a shutdown where the block was cancelled."""
+    why: Literal["hang_up", "shutdown"] = "hang_up"
+    try:
+        with Desks(session):
+            yield session
+    except asyncio.CancelledError:
+        why = "shutdown"
+        raise
+    finally:
+        await asyncio.shield(session.close(why))
 
 
 class Desks:

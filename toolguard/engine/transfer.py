@@ -7,12 +7,12 @@ import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from toolguard.core import records as r
-from toolguard.core.compact import within
 from toolguard.core.interrupt import HandedOff
 from toolguard.core.law import Phase
 from toolguard.core.packing import Ticket, packet_of
 from toolguard.engine.clock import moment
-from toolguard.errors import Refused
+from toolguard.engine.offers import HandOffRow, offer
+from toolguard.errors import Refused, StoreError
 
 if TYPE_CHECKING:
     from toolguard.core.packet import HandoffPacket
@@ -50,6 +50,8 @@ class Transfer:
         self._delivery = delivery
         self._barge_ins = barge_ins
         self._taken: dict[int, int] = {}
+        self.waiting = ""
+        """A packet that is out, until somebody has accepted it or the conversation goes on here without."""
 
     async def to(
         self, agent: str, *, own: int = 0, patience: float = 4.0, expires: float = EXPIRES, max_bytes: int = 0
@@ -82,18 +84,47 @@ class Transfer:
             expires_at=now + int(expires * 1e9),
             run=own,
         )
-        entry = self._ledger.write(record, wait=True)
-        await self._ledger.journal.fate(entry)
+        await self._record(record)
+        self.waiting = record.packet
         return await self.packet(record, max_bytes=max_bytes)
+
+    async def _record(self, record: r.HandOffRecord) -> None:
+        """Write the hand-off down together with the claim that one agent can take; without it nothing has happened."""
+        ledger, state = self._ledger, self._ledger.state
+        before = state.agent, state.handed
+        row = HandOffRow(packet=record.packet, state="open", caller=state.caller, at=record.made_at)
+        swap = await offer(ledger.journal, state.session, row)
+        entry = ledger.write(record, wait=True, swaps=(swap,))
+        try:
+            await ledger.journal.fate(entry)
+        except StoreError:
+            state.agent, state.handed = before
+            raise
+
+    @property
+    def out(self) -> bool:
+        """Whether a packet of this session is out that somebody may still accept."""
+        handed = self._ledger.state.handed
+        return bool(self.waiting) and handed is not None and self._ledger.clock.wall() < handed.expires_at
+
+    def went_on(self) -> None:
+        """The model answers here; what the caller has said since the hand-off shows that nobody else will."""
+        state = self._ledger.state
+        if state.handed is not None and state.spoken > state.handed.made_at:
+            self.waiting = ""
 
     async def packet(self, record: r.HandOffRecord, *, max_bytes: int = 0) -> HandoffPacket:
         """The packet of a hand-off as things stand now, signed."""
-        packet = packet_of(self._ledger.state, ticket_of(record), self.sealing.redact)
+        packet = self.unsigned(record)
 
         def sealed() -> HandoffPacket:
-            return (within(packet, max_bytes) if max_bytes else packet).signed(self.sealing.key)
+            return (packet.within(max_bytes) if max_bytes else packet).signed(self.sealing.key)
 
         return await asyncio.to_thread(sealed) if len(packet.items) > MANY else sealed()
+
+    def unsigned(self, record: r.HandOffRecord) -> HandoffPacket:
+        """The packet of a hand-off as things stand now."""
+        return packet_of(self._ledger.state, ticket_of(record), self.sealing.redact, self._execution.landing)
 
     def _take(self, own: int) -> None:
         """One hand-off for each response: whoever calls first."""

@@ -86,6 +86,13 @@ class Wiring:
         """What the framework can do; None without one."""
         return self.delivery.traits
 
+    def pass_on(self, tools: Callable[[str], Tool[Any, Any] | None], port: Port | None) -> None:
+        """The next agent's tools and way out; what runs goes on with its holds and its limits (H1)."""
+        self.intake.tools = tools
+        self.barge_ins.moved()
+        self.delivery.move(port)
+        self.transfer.waiting = ""
+
     def stop(self) -> None:
         """Nothing of this session may fire any more."""
         self.barge_ins.holds.stop()

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from toolguard.core.call import Named
-    from toolguard.core.packet import HandoffPacket, PacketItem
+    from toolguard.core.carried import PacketItem
+    from toolguard.core.packet import HandoffPacket
 
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
