@@ -162,7 +162,7 @@ def _carried(state: State, run: Run, ticket: Ticket, redact: Redact | None, land
         agent=first.agent if first is not None else "",
         arguments=redacted(run.arguments, redact),
         result=redacted(run.result if run.number not in landing else b"null", redact),
-        why=run.message or run.warning,
+        why=run.warning if run.happened else run.message if run.settled else "",
         progress=redacted(progress, redact),
         told=_told(state, run),
     )
