@@ -349,8 +349,8 @@ def _changed(packet, **fields):
 @pytest.mark.parametrize(
     ("spoil", "kind"),
     [
-        (lambda p: b"{}", errors.PacketUnreadable),
-        (lambda p: b"\xff\x00 no packet at all", errors.PacketUnreadable),
+        (lambda _: b"{}", errors.PacketUnreadable),
+        (lambda _: b"\xff\x00 no packet at all", errors.PacketUnreadable),
         (lambda p: p.to_json()[:-5], errors.PacketUnreadable),
         (lambda p: _changed(p, items="none"), errors.PacketUnreadable),
         (lambda p: _changed(p, version=99, news={"a": 1}), errors.PacketTooNew),
@@ -542,9 +542,11 @@ async def test_the_redact_hook_decides_what_of_a_field_leaves(charge):
     def hook(name, value):
         return f"{value[0]}..." if name == "who" else value
 
-    async with Guard(MemoryStore(), tools=[charge], redact=hook, clock=LoopClock(START)) as guard:
-        async with guard.session("conv-1") as conversation:
-            await conversation.run(charge, "ana")
-            packet = await conversation.hand_off(to="billing")
-            assert json.loads(bytes(packet.calls[0].arguments)) == {"who": "a..."}
-            assert bytes(packet.items[0].arguments) == bytes(packet.calls[0].arguments)
+    async with (
+        Guard(MemoryStore(), tools=[charge], redact=hook, clock=LoopClock(START)) as guard,
+        guard.session("conv-1") as conversation,
+    ):
+        await conversation.run(charge, "ana")
+        packet = await conversation.hand_off(to="billing")
+        assert json.loads(bytes(packet.calls[0].arguments)) == {"who": "a..."}
+        assert bytes(packet.items[0].arguments) == bytes(packet.calls[0].arguments)

@@ -97,8 +97,8 @@ def dialogue(packet: HandoffPacket, tools: Tools = None) -> tuple[str, list[Part
         the caller's side.
     """
     first, *rest = parts(packet, tools)
-    said = [_from_outside(part) for part in rest]
-    if not said or (isinstance(said[0], Words) and said[0].who == "assistant"):
+    said = [_from_outside(part) for part in rest if isinstance(part, Pair) or part.text.strip()]
+    if not said or isinstance(said[0], Pair) or said[0].who == "assistant":
         said.insert(0, Words("user", GO_ON, "begin"))
     last = said[-1]
     if isinstance(last, Words) and last.who == "assistant":
