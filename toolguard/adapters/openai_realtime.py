@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toolguard.adapters.realtime_events import RealtimeEvents
 from toolguard.adapters.realtime_port import RealtimePort
+from toolguard.adapters.realtime_prefill import Prefill
+from toolguard.errors import DeclarationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
@@ -35,9 +38,10 @@ async def protect(
     connection: Any,
     guard: Guard,
     *,
-    id: str,  # noqa: A002 - the word that every framework uses
-    agent: str = "agent",
-    tenant: str = "default",
+    id: str = "",  # noqa: A002 - the word that every framework uses
+    packet: HandoffPacket | bytes | str | None = None,
+    agent: str = "",
+    tenant: str = "",
     caller: str | None = None,
     tools: Sequence[Tool[..., Any]] | None = None,
     turns: Turns = "while_calls_run",
@@ -51,22 +55,38 @@ async def protect(
     Args:
         connection: An ``AsyncRealtimeConnection``.
         guard: The guard with the tools.
-        id: The session's id, stable over reconnects.
-        agent: The agent that has the conversation.
-        tenant: Who runs the agent.
+        id: The session's id, stable over reconnects; a packet names it by itself.
+        packet: A handoff packet: the conversation is accepted, put on this connection before the model is asked, and
+            the model is asked to speak as soon as the application has configured the session.
+        agent: The agent that has the conversation; by default whom the packet names.
+        tenant: Who runs the agent, ``default`` by default.
         caller: Who is on the line.
         tools: Tools of this session only.
         turns: ``while_calls_run`` takes over the start of replies while calls are in flight, so that a backchannel
             starts none; ``server`` leaves turns to the server altogether.
         played_ms: Milliseconds of an item that the application has played; by default audio counts as played in
             real time from its first piece on.
+
+    Raises:
+        DeclarationError: There is neither an id nor a packet.
+        PacketRefused: The packet is not accepted; the subclass says why.
+        StoreError: The session cannot be journaled.
     """
+    if not id and packet is None:
+        raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
     plain_recv, plain_send = connection.recv, connection.send
     port = RealtimePort(plain_send, manage_turns=turns == "while_calls_run")
     watching = guard.mode == "observe"
-    async with guard.session(id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port) as session:
+    if packet is None:
+        entering = guard.session(
+            id, agent=agent or "agent", tenant=tenant or "default", caller=caller, tools=tools, port=port
+        )
+    else:
+        entering = guard.accept(packet, agent=agent, tools=tools, port=port, id=id, tenant=tenant)
+    async with entering as session:
         port.session = session
         ears = RealtimeEvents(session, port, played_ms, watching=watching)
+        prefill = _prefilled(session, port, ears, tools or tuple(guard.tools.values())) if packet is not None else None
         connection.recv = _hooked_recv(plain_recv, ears)
         connection.send = _hooked_send(plain_send, ears)
         try:
@@ -74,7 +94,16 @@ async def protect(
         finally:
             connection.recv, connection.send = plain_recv, plain_send
             ears.stop()
+            if prefill is not None:
+                prefill.stop()
             await asyncio.shield(_leave(session, port))
+
+
+def _prefilled(session: Session, port: RealtimePort, ears: RealtimeEvents, tools: Sequence[Tool[..., Any]]) -> Prefill:
+    prefill = Prefill(session, port, tools)
+    prefill.place()
+    ears.on_configured = prefill.configured
+    return prefill
 
 
 async def _leave(session: Session, port: RealtimePort) -> None:

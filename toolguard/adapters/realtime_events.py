@@ -40,6 +40,8 @@ class RealtimeEvents:
         self._turn_item = ""
         self._bytes_per_ms = _PCM_BYTES_PER_MS
         self._gone = False
+        self.on_configured: Callable[[], None] = lambda: None
+        """Called when the server has taken what the application says about the session; an adapter may set it."""
         session.on_settling = self._settling
         session.on_turn = self._turn
         self._known: dict[str, Callable[[Any], None]] = {
@@ -103,6 +105,8 @@ class RealtimeEvents:
         speaking = getattr(audio, "output", None)
         kind = getattr(getattr(speaking, "format", None), "type", "audio/pcm")
         self._bytes_per_ms = _PCM_BYTES_PER_MS if kind in {"audio/pcm", None} else _G711_BYTES_PER_MS
+        if event.type == "session.updated":
+            self.on_configured()
 
     @staticmethod
     def _out_of_band(response: Any) -> bool:

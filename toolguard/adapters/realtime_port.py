@@ -96,6 +96,13 @@ class RealtimePort:
             return
         self._place(parcel, parcel.after, tries + 1)
 
+    def put(self, item: Frame, *, after: str = "") -> None:
+        """Put an item of an earlier connection there: behind the item ``after``, or at the end."""
+        frame: Frame = {"type": "conversation.item.create", "event_id": self._event_id("i"), "item": item}
+        if after:
+            frame["previous_item_id"] = after
+        self._frames.put_nowait(frame)
+
     def ask_reply(self) -> None:
         """Ask the model to speak."""
         self._frames.put_nowait({"type": "response.create", "event_id": self._event_id("r")})
@@ -166,6 +173,8 @@ class RealtimePort:
             session.reply_refused(message)
             return True
         if not item:
+            if event_id.startswith("tg_i") and code != _ALREADY_THERE:
+                session.noticed("item_refused", f"{code}: {message}")
             return event_id.startswith("tg_")
         if code == _ALREADY_THERE:
             self.confirmed(item)

@@ -52,7 +52,8 @@ class Reports:
 
     def amended(self) -> None:
         """Something came late that belongs into the context, which no request has used yet (H2)."""
-        if self.amendable:
+        floor = self._w.delivery.floor
+        if self.amendable and not (floor.asked or floor.active):
             self.on_amended()
 
     def _over_there(self, what: str) -> bool:

@@ -30,4 +30,5 @@ def context(packet: HandoffPacket, *, tools: Tools = None) -> Any:
             feature="pipecat.processors.aggregators.llm_context.LLMContext",
             advice="Run: pip install 'pipecat-ai>=1.10'.",
         ) from error
-    return LLMContext(messages(packet, tools=tools))
+    said = messages(packet, tools=tools)
+    return LLMContext([{**one, "role": "developer"} if one["role"] == "system" else one for one in said])
