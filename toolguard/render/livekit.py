@@ -35,7 +35,8 @@ def context(packet: HandoffPacket, *, tools: Tools = None) -> Any:
     for place, part in enumerate(parts(packet, tools)):
         at = begun + place * 1e-3  # the context is kept in order of time
         if isinstance(part, Pair):
-            id_, called = short(packet.session, part.key), {"call_id": part.call_id, "name": part.name}
+            id_ = short(packet.session, part.key)
+            called: dict[str, Any] = {"call_id": part.call_id, "name": part.name}
             items.append(llm.FunctionCall(id=f"{id_[:30]}_c", arguments=part.arguments, created_at=at, **called))
             items.append(
                 llm.FunctionCallOutput(

@@ -30,5 +30,6 @@ def context(packet: HandoffPacket, *, tools: Tools = None) -> Any:
             feature="pipecat.processors.aggregators.llm_context.LLMContext",
             advice="Run: pip install 'pipecat-ai>=1.10'.",
         ) from error
-    said = messages(packet, tools=tools)
-    return LLMContext([{**one, "role": "developer"} if one["role"] == "system" else one for one in said])
+    said: list[Any] = messages(packet, tools=tools)
+    given: list[Any] = [{**one, "role": "developer"} if one["role"] == "system" else one for one in said]
+    return LLMContext(given)

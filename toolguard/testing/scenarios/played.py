@@ -43,6 +43,7 @@ class Request:
         problems: What is wrong with it.
         aside: Whether it stays outside the conversation (a filler).
         fields: What the client asked for in particular.
+        line: On which connection: the how-manieth of the play, from 0.
     """
 
     at: float
@@ -54,16 +55,18 @@ class Request:
     problems: tuple[str, ...] = ()
     aside: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    line: int = 0
 
 
 @dataclass(frozen=True)
 class Sent:
-    """An output or a message that the client put into the conversation and the server took."""
+    """An output or a message that the client put into the conversation and the server took, on which connection."""
 
     at: float
     text: str
     item: str
     call: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True)

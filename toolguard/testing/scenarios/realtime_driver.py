@@ -15,12 +15,18 @@ from toolguard.adapters.openai_realtime import protect, realtime_tools
 from toolguard.engine.clock import LoopClock
 from toolguard.engine.guard import Guard
 from toolguard.stores.locate import store_from
+from toolguard.testing.scenarios.realtime_agents import LINGERS, apart, cuts_of, forms_of, naive_forms
 from toolguard.testing.scenarios.realtime_evidence import EPOCH, journal_of
 from toolguard.testing.scenarios.realtime_setting import Conversation, Setting, virtual
 from toolguard.testing.scenarios.realtime_stage import RealtimeStage
 from toolguard.testing.scenarios.realtime_troubles import torn_down
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from toolguard.core.packet import HandoffPacket
+    from toolguard.engine.session import Session
     from toolguard.testing.scenarios.kit import Room, Script
     from toolguard.testing.scenarios.played import Played
     from toolguard.testing.virtual import VirtualLoop
@@ -33,7 +39,7 @@ class OpenAIRealtime:
 
     name = "openai_realtime"
     guarded = True
-    hooks: frozenset[str] = frozenset()
+    hooks: frozenset[str] = frozenset({"two_agents"})
     verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
@@ -62,10 +68,13 @@ class _Process:
     """The guarded application's process: a guard, and a session over the connection that it reads."""
 
     guard: Guard
+    session: Session
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._stack = AsyncExitStack()
+        self._agent = AsyncExitStack()
+        self._moves: set[asyncio.Task[None]] = set()
 
     async def begin(self) -> None:
         setting, script = self._setting, self._setting.script
@@ -78,16 +87,70 @@ class _Process:
         await self._stack.enter_async_context(guard)
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
-        session = await self._stack.enter_async_context(protect(setting.connection, guard, id=SESSION))
-        setting.app["session"], setting.app["opened_at"] = session, EPOCH.timestamp() + loop.time()
-        setting.workshop.conversation = Conversation(setting.connection, session)
+        self._stack.push_async_callback(self._close_agent)
+        agent = "A" if apart(script) else ""
+        await self._serve(protect(setting.connection, guard, id=SESSION, agent=agent))
+        setting.app["opened_at"] = EPOCH.timestamp() + loop.time()
         await setting.listen(realtime_tools(tools), _listen(setting.connection))
 
+    async def _serve(self, protecting: AbstractAsyncContextManager[Session]) -> None:
+        """An agent has the conversation, on the newest connection."""
+        setting = self._setting
+        self.session = setting.app["session"] = await self._agent.enter_async_context(protecting)
+        setting.stage.application = self
+        move = self._move if apart(setting.script) else None
+        setting.workshop.conversation = Conversation(setting.connection, self.session, move)
+
+    # -- what the application does ------------------------------------------------------------------------------
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """Keep facts."""
+        self.session.facts.keep(**facts)
+
+    def compact(self, keep_last: int) -> None:
+        """Shorten the history."""
+        app, packet = self._setting.app, self.session.packet
+        app["cuts"], app["rendered"], app["packet"] = cuts_of(packet), forms_of(packet, keep_last), packet
+
+    def change_provider(self) -> None:
+        """Give the shortened history to other providers."""
+        self._setting.app["changed"] = self._setting.app["rendered"]
+
+    def _move(self, to: str, packet: HandoffPacket | None) -> None:
+        if packet is None:
+            return
+        self._setting.app.setdefault("packets", []).append(packet)
+        task = asyncio.create_task(self._moved(to, packet.to_json()), name="moving")
+        self._moves.add(task)
+
+    async def _moved(self, to: str, packet: bytes) -> None:
+        """The next agent has a connection of its own; the one before it is left a little later."""
+        setting = self._setting
+        left = await setting.connect_beside()
+        before, self._agent = self._agent, AsyncExitStack()
+        tools = setting.workshop.guarded()
+        await self._serve(protect(setting.connection, self.guard, packet=packet, agent=to, tools=tools))
+        setting.app.setdefault("moved", []).append(setting.stage.now())
+        named = {"instructions": f"You are {to}."}
+        await setting.listen(realtime_tools(tools), _listen(setting.connection), **named)
+        try:
+            await asyncio.sleep(LINGERS)
+        finally:
+            await before.aclose()
+            await setting.leave(left)
+
     async def end(self) -> None:
+        for task in self._moves:
+            task.cancel()
+        if self._moves:
+            await asyncio.wait(self._moves)
         await self._setting.deafen()
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
         await self._stack.aclose()
+
+    async def _close_agent(self) -> None:
+        await self._agent.aclose()
 
     async def again(self) -> None:
         """As a supervisor restarts it: in good order, on a new connection, over the same store."""
@@ -102,7 +165,7 @@ class NaiveRealtime:
 
     name = "openai_realtime"
     guarded = False
-    hooks: frozenset[str] = frozenset()
+    hooks: frozenset[str] = frozenset({"two_agents"})
     verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
@@ -132,33 +195,65 @@ class NaiveRealtime:
 class _NaiveApp:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._connection = setting.connection
         self._tools = setting.workshop.naive()
-        setting.workshop.conversation = Conversation(setting.connection)
+        move = self._move if apart(setting.script) else None
+        setting.workshop.conversation = Conversation(setting.connection, None, move)
+        setting.stage.application = self
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def begin(cls, setting: Setting) -> Self:
         app = cls(setting)
-        await setting.listen(setting.workshop.schemas(), app._listen())
+        await setting.listen(setting.workshop.schemas(), app._listen(setting.connection))
         return app
 
-    async def _listen(self) -> None:
+    def keep(self, _facts: Mapping[str, Any]) -> None:
+        """It keeps what was said, and nothing else."""
+
+    def compact(self, keep_last: int) -> None:
+        """Shorten the history to its last items, whatever they are."""
+        app, items = self._setting.app, self._setting.stage.line.conversation
+        app["cuts"] = {keep: items[len(items) - keep :] for keep in range(len(items) + 1)}
+        app["rendered"] = naive_forms(app["cuts"][min(keep_last, len(items))])
+
+    def change_provider(self) -> None:
+        """Give the shortened history to other providers."""
+        self._setting.app["changed"] = self._setting.app["rendered"]
+
+    def _move(self, to: str, _packet: HandoffPacket | None) -> None:
+        task = asyncio.create_task(self._moved(to), name="moving")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _moved(self, to: str) -> None:
+        """The next agent begins on a connection of its own and is told who it is."""
+        setting = self._setting
+        left = await setting.connect_beside()
+        setting.app.setdefault("moved", []).append(setting.stage.now())
+        setting.workshop.conversation = Conversation(setting.connection, None, self._move)
+        listening = self._listen(setting.connection)
+        await setting.listen(setting.workshop.schemas(), listening, instructions=f"You are {to}.")
+        await setting.connection.response.create()
+        await asyncio.sleep(LINGERS)
+        await setting.leave(left)
+
+    async def _listen(self, connection: Any) -> None:
         with suppress(ConnectionClosed):
-            async for event in self._connection:
+            async for event in connection:
                 if event.type == "response.function_call_arguments.done":
-                    task = asyncio.create_task(self._call(event.call_id, event.name, event.arguments), name="naive")
+                    calling = self._call(connection, event.call_id, event.name, event.arguments)
+                    task = asyncio.create_task(calling, name="naive")
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
 
-    async def _call(self, call_id: str, name: str, arguments: str) -> None:
+    async def _call(self, connection: Any, call_id: str, name: str, arguments: str) -> None:
         result = self._tools[name](**json.loads(arguments))
         if inspect.isawaitable(result):
             result = await result
         item = {"type": "function_call_output", "call_id": call_id, "output": json.dumps(result)}
         with suppress(ConnectionClosed):
-            await self._connection.conversation.item.create(item=item)
-            await self._connection.response.create()
+            await connection.conversation.item.create(item=item)
+            await connection.response.create()
 
     async def end(self) -> None:
         await self._setting.deafen()

@@ -66,11 +66,11 @@ def collect(
         requests=sorted([*stage.requests, *(no for line in lines for no in _refused(line, base))], key=_time),
         responses=[_responded(one.id, line, stage, base) for line in lines for one in line.responses],
         outputs=[
-            Sent(ms(one.at), one.text, str(one.item.get("id")), one.call_id)
-            for line in lines
+            Sent(ms(one.at), one.text, str(one.item.get("id")), one.call_id, number)
+            for number, line in enumerate(lines)
             for one in line.accepted_outputs
         ],
-        notes=[note for line in lines for note in _notes(line, base)],
+        notes=[note for number, line in enumerate(lines) for note in _notes(line, number, base)],
         items=items_of(stage.line.conversation),
         problems=[problem for line in lines for problem in line.conversation_problems()],
         violations=[one.problem for one in server.violations],
@@ -110,13 +110,13 @@ def _responded(response: str, line: Line, stage: RealtimeStage, base: float) -> 
     return Responded(began, ended, status, stage.names.get(response, ""), aside)
 
 
-def _notes(line: Line, base: float) -> list[Sent]:
+def _notes(line: Line, number: int, base: float) -> list[Sent]:
     kept = {str(item["id"]) for item in line.conversation}
     notes: list[Sent] = []
     for frame in line.received:
         item: dict[str, Any] = frame.event.get("item") or {}
         if frame.type == "conversation.item.create" and item.get("type") == "message" and item.get("id") in kept:
-            notes.append(Sent((frame.at - base) * 1000, _words(item), str(item["id"])))
+            notes.append(Sent((frame.at - base) * 1000, _words(item), str(item["id"]), line=number))
             kept.discard(str(item["id"]))
     return notes
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
+    from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
     from toolguard.stores.base import Store
     from toolguard.testing.realtime import Line
@@ -49,8 +50,7 @@ class Setting:
         self._faults = faults
         self._stack = AsyncExitStack()
         self._connecting = True
-        self._listening: asyncio.Future[None] | None = None
-        self._sent = self._received = 0
+        self._sockets: list[Socket] = []
 
     async def __aenter__(self) -> Self:
         script, loop = self.script, cast("VirtualLoop", asyncio.get_running_loop())
@@ -77,53 +77,48 @@ class Setting:
 
     async def connect(self) -> None:
         """Leave the connection, and play on over a new one."""
-        await self.connection.close()
-        await self.stage.line.closed()
+        await self.leave(self._sockets[-1])
         self.stage.move(await self._connected(), self.connection)
+
+    async def connect_beside(self) -> Socket:
+        """Open another connection beside the one that there is, and play on over it; the old one is to be left."""
+        old = self._sockets[-1]
+        self.stage.move(await self._connected(), self.connection)
+        return old
+
+    async def leave(self, socket: Socket) -> None:
+        """Close a connection."""
+        await socket.connection.close()
+        await socket.line.closed()
 
     async def _connected(self) -> Line:
         self._connecting = True
         connecting = self._client.realtime.connect(model="gpt-realtime-2")
         self.connection = await self._stack.enter_async_context(connecting)
         line = await self._server.caller()
-        self._count_frames()
+        self._sockets.append(Socket(line, self.connection))
         self._connecting = False
         return line
 
-    def _count_frames(self) -> None:
-        """Count what goes over the socket, so that the clock stands while a frame is on its way."""
-        send, recv = self.connection.send, self.connection.recv
-        self._sent = self._received = 0
-
-        async def counted_send(event: Any) -> None:
-            self._sent += 1
-            await send(event)
-
-        async def counted_recv() -> Any:
-            event = await recv()
-            self._received += 1
-            return event
-
-        self.connection.send, self.connection.recv = counted_send, counted_recv
-
     def _in_flight(self) -> bool:
-        if self._connecting or self._listening is None:
-            return self._connecting
-        line = self.stage.line
-        arrived = len(line.received) + len(self._server.violations)
-        return line.open and (self._received < len(line.sent) or arrived < self._sent)
+        if self._connecting:
+            return True
+        wrong = len(self._server.violations)
+        return any(socket.in_flight(wrong) for socket in self._sockets)
 
-    async def listen(self, tools: list[dict[str, Any]], listening: Awaitable[None]) -> None:
+    async def listen(self, tools: list[dict[str, Any]], listening: Awaitable[None], **session: Any) -> None:
         """The application listens, and configures the provider's session."""
-        self._listening = asyncio.ensure_future(listening)
-        await self.connection.session.update(session={"type": "realtime", "tools": tools, **self.script.session})
+        self._sockets[-1].listening = asyncio.ensure_future(listening)
+        settings = {"type": "realtime", "tools": tools, **self.script.session, **session}
+        await self.connection.session.update(session=settings)
 
     async def deafen(self) -> None:
         """The application listens no more."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+        for socket in self._sockets:
+            listening, socket.listening = socket.listening, None
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
 
     def troubled(self, store: Store) -> Store:
         """The store, with everything noted that it is asked where the timeline gives it trouble."""
@@ -158,17 +153,50 @@ class Setting:
         )
 
 
+class Socket:
+    """One connection; counts what goes over it, so that the clock stands while a frame is on its way."""
+
+    def __init__(self, line: Line, connection: Any) -> None:
+        self.line = line
+        self.connection = connection
+        self.listening: asyncio.Future[None] | None = None
+        self._sent = self._received = 0
+        send, recv = connection.send, connection.recv
+
+        async def counted_send(event: Any) -> None:
+            self._sent += 1
+            await send(event)
+
+        async def counted_recv() -> Any:
+            event = await recv()
+            self._received += 1
+            return event
+
+        connection.send, connection.recv = counted_send, counted_recv
+
+    def in_flight(self, violations: int) -> bool:
+        """Whether a frame is on its way; ``violations`` of the client's came in and were refused."""
+        if self.listening is None or not self.line.open:
+            return False
+        return self._received < len(self.line.sent) or len(self.line.received) + violations < self._sent
+
+
 class Conversation:
     """What a hand-off tool of the application does: hand over, and tell the provider who speaks from now on."""
 
-    def __init__(self, connection: Any, session: Any = None) -> None:
+    def __init__(
+        self, connection: Any, session: Any = None, move: Callable[[str, HandoffPacket | None], None] | None = None
+    ) -> None:
         self._connection = connection
         self._session = session
+        self._move = move
 
     async def hand_off(self, *, to: str) -> None:
         """Hand over."""
-        if self._session is not None:
-            await self._session.hand_off(to=to)
+        packet = await self._session.hand_off(to=to) if self._session is not None else None
+        if self._move is not None:
+            self._move(to, packet)
+            return
         await self._connection.session.update(session={"type": "realtime", "instructions": f"You are {to}."})
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolguard.testing.realtime import Call, Line, Reply
 from toolguard.testing.scenarios.played import Request
+from toolguard.testing.scenarios.realtime_agents import changes_provider, compacts, keeps
 from toolguard.testing.scenarios.realtime_evidence import items_of
 from toolguard.testing.scenarios.realtime_network import arguments_of, lose_answers, loses_answer, restarts, sends
 from toolguard.testing.scenarios.realtime_troubles import dies, is_cancelled, is_slow
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from toolguard.testing.realtime import Generation, ReplyRequest
     from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.kit import Script
+    from toolguard.testing.scenarios.realtime_agents import Application
     from toolguard.testing.scenarios.slow_store import SlowStore
 
 _MARKERS = frozenset({"tool", "guard"})
@@ -71,12 +73,16 @@ class RealtimeStage:
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: dict[str, Generation] = {}
         self.restart: Callable[[], Awaitable[None]] = _nobody
+        self.application: Application | None = None
+        self._lines = [line]
+        self._heard_by = line
         lose_answers(line, script.steps)
         line.on_response_create(self._model)
 
     def move(self, line: Line, connection: Any) -> None:
         """Go on with another line."""
         self.line, self.connection = line, connection
+        self._lines.append(line)
         line.on_response_create(self._model)
 
     def now(self) -> float:
@@ -130,6 +136,7 @@ class RealtimeStage:
                 problems=request.problems,
                 aside=request.out_of_band,
                 fields=request.event.get("response") or {},
+                line=self._lines.index(line),
             )
         )
         if named is None:
@@ -189,7 +196,8 @@ class RealtimeStage:
     # -- the caller ---------------------------------------------------------------------------------------------
 
     def starts(self, _step: Step) -> None:
-        """The caller begins to speak."""
+        """The caller begins to speak; the line that hears it understands the words too."""
+        self._heard_by = self.line
         self.line.speech_started()
 
     def stops(self, _step: Step) -> None:
@@ -199,11 +207,14 @@ class RealtimeStage:
 
     def partly(self, step: Step) -> None:
         """Some of the caller's words are understood."""
-        self.line.transcript_delta(step.text)
+        self._ear().transcript_delta(step.text)
 
     def said(self, step: Step) -> None:
         """The caller's words are understood."""
-        self.line.transcript(step.text)
+        self._ear().transcript(step.text)
+
+    def _ear(self) -> Line:
+        return self._heard_by if self._heard_by.open else self.line
 
     def leaves(self, _step: Step) -> None:
         """The caller hangs up, and the application ends the conversation."""
@@ -260,6 +271,9 @@ VERBS: dict[str, Callable[[RealtimeStage, Step], Awaitable[None] | None]] = {
     "platform.sends": sends,
     "network.loses_answer": loses_answer,
     "process.restarts": restarts,
+    "app.keeps": keeps,
+    "app.compacts": compacts,
+    "app.changes_provider": changes_provider,
 }
 """The steps that this stage plays, besides the model's own; more may be added here."""
 RealtimeStage.verbs = frozenset(VERBS) | _MODEL | {"model.is_asked"}

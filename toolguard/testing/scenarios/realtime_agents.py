@@ -1,0 +1,97 @@
+"""What an application does beside calls: it keeps facts, shortens its history, changes the provider, changes agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from toolguard.core.compact import compact
+from toolguard.render import anthropic, chat_completions, gemini, openai_realtime, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from toolguard.core.packet import HandoffPacket
+    from toolguard.testing.scenarios.data import Step
+    from toolguard.testing.scenarios.kit import Script
+    from toolguard.testing.scenarios.realtime_stage import RealtimeStage
+
+LINGERS = 1.0
+"""Seconds that the connection of an agent that handed over stays open."""
+
+
+class Application(Protocol):
+    """What the stage asks of the application."""
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """Keep facts."""
+        ...
+
+    def compact(self, keep_last: int) -> None:
+        """Shorten the history."""
+        ...
+
+    def change_provider(self) -> None:
+        """Give the shortened history to other providers."""
+        ...
+
+
+def apart(script: Script) -> bool:
+    """Whether the next agent has a connection of its own."""
+    return any(step.verb == "guard.hands_off" and step.line for step in script.steps)
+
+
+def keeps(stage: RealtimeStage, step: Step) -> None:
+    """The application keeps facts."""
+    if stage.application is not None and isinstance(step.args, dict):
+        stage.application.keep(step.args)
+
+
+def compacts(stage: RealtimeStage, step: Step) -> None:
+    """The application shortens its history to the last items."""
+    if stage.application is not None:
+        stage.application.compact(int(step.ms))
+
+
+def changes_provider(stage: RealtimeStage, _step: Step) -> None:
+    """The application goes on with other providers."""
+    if stage.application is not None:
+        stage.application.change_provider()
+
+
+def cuts_of(packet: HandoffPacket) -> dict[int, list[dict[str, Any]]]:
+    """The conversation shortened in every way that there is, by how many items stay."""
+    return {keep: openai_realtime.items(_cut(packet, keep)) for keep in range(len(packet.items) + 1)}
+
+
+def forms_of(packet: HandoffPacket, keep_last: int) -> dict[str, Any]:
+    """The shortened conversation in the forms of several providers."""
+    short = _cut(packet, keep_last)
+    return {
+        "chat_completions": chat_completions.messages(short),
+        "responses": responses.items(short),
+        "anthropic": anthropic.request(short),
+        "gemini": gemini.request(short),
+        "openai_realtime": openai_realtime.items(short),
+    }
+
+
+def _cut(packet: HandoffPacket, keep: int) -> HandoffPacket:
+    return msgspec.structs.replace(packet, items=compact(packet.items, keep_last=keep))
+
+
+def naive_forms(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The last items of a provider's history, one by one, as another provider's messages."""
+    messages: list[dict[str, Any]] = []
+    for item in items:
+        if item["type"] == "function_call":
+            called = {"name": item["name"], "arguments": item["arguments"]}
+            calls = [{"id": item["call_id"], "type": "function", "function": called}]
+            messages.append({"role": "assistant", "tool_calls": calls})
+        elif item["type"] == "function_call_output":
+            messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]})
+        else:
+            words = " ".join(str(one.get("transcript") or one.get("text") or "") for one in item.get("content") or [])
+            messages.append({"role": item["role"], "content": words})
+    return {"chat_completions": messages}
