@@ -94,16 +94,19 @@ class Session(Reports):
         """
         self._w.intake.approvals.answer(int(ref.rpartition("/")[2]), yes=yes, by=by)
 
-    async def hand_off(self, *, to: str, expires: float = EXPIRES, max_bytes: int = 0) -> HandoffPacket:
+    async def hand_off(
+        self, *, to: str, expires: float = EXPIRES, max_bytes: int = 0, in_place: bool = False
+    ) -> HandoffPacket:
         """Hand the conversation with its running calls to another agent (H1-H3).
 
-        The next agent goes on with ``guard.accept(packet)``, in this process or another one, or in this very session
-        where the application gives the same connection another persona.
+        The next agent goes on with ``guard.accept(packet)``, in this process or another one. Until it does, this
+        session takes the caller's turns as before; leaving it is no hang-up, what runs waits for the next agent.
 
         Args:
             to: The next agent.
             expires: Seconds within which the packet has to be accepted.
             max_bytes: How large the packet may be; older items give way first. 0 for as large as it is.
+            in_place: The same model goes on in this session as another agent, and nobody accepts the packet.
 
         Returns:
             The packet for the next agent.
@@ -121,7 +124,7 @@ class Session(Reports):
         if bench is not None:
             ref = bench.view().ref
             own = max((n for n, run in self.state.runs.items() if self.state.run_ref(run) == ref), default=0)
-        packet = await self._w.transfer.to(to, own=own, expires=expires, max_bytes=max_bytes)
+        packet = await self._w.transfer.to(to, own=own, expires=expires, max_bytes=max_bytes, in_place=in_place)
         self._w.delivery.pump()
         return packet
 

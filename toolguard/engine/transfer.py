@@ -54,13 +54,20 @@ class Transfer:
         """A packet that is out, until somebody has accepted it or the conversation goes on here without."""
 
     async def to(
-        self, agent: str, *, own: int = 0, patience: float = 4.0, expires: float = EXPIRES, max_bytes: int = 0
+        self,
+        agent: str,
+        *,
+        own: int = 0,
+        patience: float = 4.0,
+        expires: float = EXPIRES,
+        max_bytes: int = 0,
+        in_place: bool = False,
     ) -> HandoffPacket:
         """Hand over to ``agent``; ``own`` is the run of the hand-off tool itself.
 
         The writes of the same batch end first (at most ``patience`` seconds), reads get their placeholder at once,
         what still runs goes along with its holds and limits. The hand-off tool's own call is answered by its result,
-        which is there when this returns.
+        which is there when this returns. Unless the same model goes on, it is not asked to speak about that.
 
         Raises:
             Refused: Another call of the same response has handed over, or is about to (O9).
@@ -85,7 +92,9 @@ class Transfer:
             run=own,
         )
         await self._record(record)
-        self.waiting = record.packet
+        if not in_place:
+            self.waiting = record.packet
+            self._say_no_more(own)
         return await self.packet(record, max_bytes=max_bytes)
 
     async def _record(self, record: r.HandOffRecord) -> None:
@@ -138,6 +147,13 @@ class Transfer:
             ref = state.run_ref(first)
             raise Refused(f"{ref} of the same response hands the conversation over already", ref=ref)
         self._taken[batch] = own
+
+    def _say_no_more(self, own: int) -> None:
+        """Whoever takes over speaks next; the model that handed over has nothing to add (O5)."""
+        run = self._ledger.state.runs.get(own)
+        batch = self._ledger.state.slots[run.calls[0]].batch if run is not None and run.calls else 0
+        if batch:
+            self._delivery.silence(batch)
 
     async def _settle_writes(self, own: int, patience: float) -> None:
         waiting = [

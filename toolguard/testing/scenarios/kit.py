@@ -101,6 +101,7 @@ class Script:
             frames.
         beside: Entered with the guard and the notes of the application (``Played.app``) for as long as its session
             lasts: to listen to events or to the log.
+        next_line: As ``prepare``, for each further connection.
     """
 
     scenario: Scenario
@@ -114,6 +115,7 @@ class Script:
     session: Mapping[str, Any] = field(default_factory=dict[str, Any])
     prepare: tuple[Callable[[Any], None], ...] = ()
     beside: tuple[Beside, ...] = ()
+    next_line: Callable[[Any], None] | None = None
 
     @property
     def name(self) -> str:

@@ -73,8 +73,8 @@ class _Process:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._stack = AsyncExitStack()
-        self._agent = AsyncExitStack()
-        self._moves: set[asyncio.Task[None]] = set()
+        self._floor: _Floor | None = None
+        self._moves: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
         setting, script = self._setting, self._setting.script
@@ -87,19 +87,26 @@ class _Process:
         await self._stack.enter_async_context(guard)
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
-        self._stack.push_async_callback(self._close_agent)
-        agent = "A" if apart(script) else ""
-        await self._serve(protect(setting.connection, guard, id=SESSION, agent=agent))
         setting.app["opened_at"] = EPOCH.timestamp() + loop.time()
+        if apart(script):
+            self._floor = await self._given(protect(setting.connection, guard, id=SESSION, agent="A"))
+        else:
+            self._serves(await self._stack.enter_async_context(protect(setting.connection, guard, id=SESSION)))
         await setting.listen(realtime_tools(tools), _listen(setting.connection))
 
-    async def _serve(self, protecting: AbstractAsyncContextManager[Session]) -> None:
+    def _serves(self, session: Session) -> None:
         """An agent has the conversation, on the newest connection."""
         setting = self._setting
-        self.session = setting.app["session"] = await self._agent.enter_async_context(protecting)
+        self.session = setting.app["session"] = session
         setting.stage.application = self
         move = self._move if apart(setting.script) else None
-        setting.workshop.conversation = Conversation(setting.connection, self.session, move)
+        setting.workshop.conversation = Conversation(setting.connection, session, move)
+
+    async def _given(self, protecting: AbstractAsyncContextManager[Session]) -> _Floor:
+        """An agent gets the floor, in a task of its own."""
+        floor = _Floor(protecting)
+        self._serves(await floor.taken)
+        return floor
 
     # -- what the application does ------------------------------------------------------------------------------
 
@@ -120,37 +127,32 @@ class _Process:
         if packet is None:
             return
         self._setting.app.setdefault("packets", []).append(packet)
-        task = asyncio.create_task(self._moved(to, packet.to_json()), name="moving")
-        self._moves.add(task)
+        self._moves.append(asyncio.create_task(self._moved(to, packet.to_json()), name="moving"))
 
     async def _moved(self, to: str, packet: bytes) -> None:
         """The next agent has a connection of its own; the one before it is left a little later."""
-        setting = self._setting
+        setting, before = self._setting, self._floor
         left = await setting.connect_beside()
-        before, self._agent = self._agent, AsyncExitStack()
         tools = setting.workshop.guarded()
-        await self._serve(protect(setting.connection, self.guard, packet=packet, agent=to, tools=tools))
+        self._floor = await self._given(protect(setting.connection, self.guard, packet=packet, agent=to, tools=tools))
         setting.app.setdefault("moved", []).append(setting.stage.now())
-        named = {"instructions": f"You are {to}."}
-        await setting.listen(realtime_tools(tools), _listen(setting.connection), **named)
-        try:
-            await asyncio.sleep(LINGERS)
-        finally:
-            await before.aclose()
-            await setting.leave(left)
+        await setting.listen(realtime_tools(tools), _listen(setting.connection), instructions=f"You are {to}.")
+        await asyncio.sleep(LINGERS)
+        if before is not None:
+            await before.left()
+        await setting.leave(left)
 
     async def end(self) -> None:
-        for task in self._moves:
-            task.cancel()
-        if self._moves:
-            await asyncio.wait(self._moves)
+        for move in self._moves:
+            move.cancel()
+            with suppress(asyncio.CancelledError):
+                await move
         await self._setting.deafen()
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
+        if self._floor is not None:
+            await self._floor.left()
         await self._stack.aclose()
-
-    async def _close_agent(self) -> None:
-        await self._agent.aclose()
 
     async def again(self) -> None:
         """As a supervisor restarts it: in good order, on a new connection, over the same store."""
@@ -158,6 +160,30 @@ class _Process:
         await self.end()
         await self._setting.connect()
         await self.begin()
+
+
+class _Floor:
+    """One agent's turn at the conversation: a task that is inside ``protect`` until it is told to leave."""
+
+    def __init__(self, protecting: AbstractAsyncContextManager[Session]) -> None:
+        self.taken: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        self._leave = asyncio.Event()
+        self._task = asyncio.create_task(self._hold(protecting), name="agent")
+
+    async def _hold(self, protecting: AbstractAsyncContextManager[Session]) -> None:
+        try:
+            async with protecting as session:
+                self.taken.set_result(session)
+                await self._leave.wait()
+        except Exception as error:
+            if self.taken.done():
+                raise
+            self.taken.set_exception(error)
+
+    async def left(self) -> None:
+        """Leave."""
+        self._leave.set()
+        await self._task
 
 
 class NaiveRealtime:

@@ -82,8 +82,10 @@ class Setting:
 
     async def connect_beside(self) -> Socket:
         """Open another connection beside the one that there is, and play on over it; the old one is to be left."""
-        old = self._sockets[-1]
-        self.stage.move(await self._connected(), self.connection)
+        old, line = self._sockets[-1], await self._connected()
+        if self.script.next_line is not None:
+            self.script.next_line(line)
+        self.stage.move(line, self.connection)
         return old
 
     async def leave(self, socket: Socket) -> None:
@@ -193,7 +195,9 @@ class Conversation:
 
     async def hand_off(self, *, to: str) -> None:
         """Hand over."""
-        packet = await self._session.hand_off(to=to) if self._session is not None else None
+        packet = None
+        if self._session is not None:
+            packet = await self._session.hand_off(to=to, in_place=self._move is None)
         if self._move is not None:
             self._move(to, packet)
             return
