@@ -98,10 +98,10 @@ class RealtimePort:
 
     def put(self, item: Frame, *, after: str = "") -> None:
         """Put an item of an earlier connection there: behind the item ``after``, or at the end."""
-        frame: Frame = {"type": "conversation.item.create", "event_id": self._event_id("i"), "item": item}
-        if after:
-            frame["previous_item_id"] = after
-        self._frames.put_nowait(frame)
+        place = {"previous_item_id": after} if after else {}
+        self._frames.put_nowait(
+            {"type": "conversation.item.create", "event_id": self._event_id("i"), "item": item, **place}
+        )
 
     def ask_reply(self) -> None:
         """Ask the model to speak."""

@@ -201,7 +201,7 @@ class Play:
 
     async def hand_off(self, to: str) -> None:
         """The conversation goes to another agent; a run that waits goes along."""
-        await self.session.wiring.transfer.to(to, patience=0.0)
+        await self.session.wiring.transfer.to(to, patience=0.0, in_place=True)
 
     # -- doors that a rehearsal stands in -----------------------------------------------------------------------
 

@@ -92,6 +92,7 @@ def naive_forms(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif item["type"] == "function_call_output":
             messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]})
         else:
-            words = " ".join(str(one.get("transcript") or one.get("text") or "") for one in item.get("content") or [])
+            parts: list[dict[str, Any]] = item.get("content") or []
+            words = " ".join(str(one.get("transcript") or one.get("text") or "") for one in parts)
             messages.append({"role": item["role"], "content": words})
     return {"chat_completions": messages}

@@ -233,7 +233,7 @@ class _NaiveApp:
         await setting.listen(setting.workshop.schemas(), app._listen(setting.connection))
         return app
 
-    def keep(self, _facts: Mapping[str, Any]) -> None:
+    def keep(self, facts: Mapping[str, Any]) -> None:
         """It keeps what was said, and nothing else."""
 
     def compact(self, keep_last: int) -> None:

@@ -71,11 +71,7 @@ def output_behind(items: tuple[Item, ...], call: str) -> str:
     "S11.1",
     plays=("main", "back"),
     needs=("two_agents",),
-    saboteur=Saboteur(
-        "toolguard/core/packing.py",
-        old="    if run is not None and run.number == handing_over and (",
-        new="    if run is not None and run.number < handing_over < 0 and (",
-    ),
+    saboteur=Saboteur("toolguard/render/openai_realtime.py", old="    return [call, output]", new="    return [call]"),
 )
 def the_hand_off_is_answered_before_the_first_request(played: Played) -> None:
     """The new connection has the call that handed over, with its output, when its model is asked for the first time."""

@@ -39,8 +39,7 @@ def no_cut_parts_a_call_from_its_output(played: Played) -> None:
             and all(kind == "function_call" for kind, _ in calls),
             f"with {keep} items kept, calls and outputs are parted: {kinds}",
         )
-        if keep:
-            must(("function_call", "c3") in calls, f"with {keep} items kept, the running call is gone")
+        must(("function_call", "c3") in calls, f"with {keep} items kept, the running call is gone")
 
 
 @check(
@@ -117,7 +116,7 @@ def _gemini(request: dict[str, Any]) -> str:
     turns: list[dict[str, Any]] = request["contents"]
     for at, turn in enumerate(turns):
         called = [part["function_call"]["name"] for part in turn["parts"] if "function_call" in part]
-        after = turns[at + 1]["parts"] if called else []
+        after: list[dict[str, Any]] = turns[at + 1]["parts"] if called else []
         if [part["function_response"]["name"] for part in after if "function_response" in part] != called:
             return f"{called} have no responses in the next turn"
     return _alternates([turn["role"] for turn in turns])
