@@ -13,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from toolguard.testing.scenarios.kit import Saboteur, check, must
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.testing.scenarios.played import Played
 
 _CHAT: TypeAdapter[Any] = TypeAdapter(ChatCompletionMessageParam)
@@ -135,7 +137,7 @@ def _unlike(adapter: TypeAdapter[Any], value: dict[str, Any]) -> str:
     return ""
 
 
-_RULES = {
+_RULES: dict[str, Callable[[Any], str]] = {
     "chat_completions": _chat,
     "responses": _responses,
     "anthropic": _anthropic,
