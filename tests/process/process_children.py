@@ -198,6 +198,7 @@ class _Stage:
         self._pipe = pipe
         self._guard = app.make_guard(app.DiskStore(app.HOME / "journal"))
         self._sessions = {}
+        self._accepted = []
         self._over = asyncio.Event()
         self._tasks = set()
 
@@ -228,6 +229,26 @@ class _Stage:
     async def enter(self, session: str, *, tenant: str = "clinic", caller: str = "ana") -> None:
         made = await self._guard.enter(session, agent="agent", tenant=tenant, caller=caller)
         self._sessions[session] = made
+
+    async def hand_off(self, session: str, to: str) -> bytes:
+        return (await self._sessions[session].hand_off(to=to)).to_json()
+
+    async def accept(self, packet: bytes):
+        """The agent that has it now, or the error as (name, text)."""
+        accepting = self._guard.accept(packet)
+        try:
+            made = await accepting.__aenter__()
+        except self._app.toolguard.ToolguardError as error:
+            return (type(error).__name__, str(error))
+        self._sessions[made.id] = made
+        self._accepted.append(accepting)
+        return made.agent
+
+    async def packet(self, session: str) -> bytes:
+        return self._sessions[session].packet.to_json()
+
+    async def keep(self, session: str, **facts) -> None:
+        self._sessions[session].facts.keep(**facts)
 
     async def call(self, session: str, tool: str, *args, **kwargs):
         """The result, or the error as (name, text)."""
