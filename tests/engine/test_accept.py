@@ -141,6 +141,18 @@ async def test_o12_late_words_of_the_old_connection_stand_before_the_call_that_c
             await until(lambda: not conversation.amendable)
 
 
+async def test_o12_words_that_come_after_their_onset_was_given_up_are_placed_when_they_were_spoken(lookup):
+    async with house(lookup, traits=TRAITS) as h:
+        h.onset()
+        h.session.caller_stopped("o1")
+        await asyncio.sleep(1)
+        h.call("c1", lookup, city="Pune")
+        await asyncio.sleep(2)
+        h.says("answer", "o1")
+        assert [item.kind for item in (await h.session.hand_off(to="B")).items] == ["caller", "call"]
+        assert h.records(r.Heard)[0].late
+
+
 async def test_h2_a_result_within_the_amendment_window_is_in_the_context_and_in_no_note(charge):
     async with house(charge, traits=TRAITS) as h:
         h.onset()

@@ -70,6 +70,7 @@ class BargeIns:
         self._ears = ears
         self._limits = limits
         self._open: dict[str, _Onset] = {}
+        self._begun: dict[str, int] = {}
         self._ended: dict[str, int] = {}
         self.holds = Holds(execution, limits, self._speaking)
         self.on_settling: Callable[[str, str], None] = lambda _kind, _onset: None
@@ -84,6 +85,7 @@ class BargeIns:
         loop = asyncio.get_running_loop()
         self._ended.pop(onset, None)
         new = self._open[onset] = _Onset(onset, self._ledger.clock.wall())
+        self._begun[onset] = new.opened_wall
         self._delivery.floor.speaking.add(onset)
         decided = self._decisions.make(
             BargeIn(stage="onset", at=self._now(), onset=onset), self._decisions.in_motion(), onset=onset
@@ -137,7 +139,7 @@ class BargeIns:
         open_ = self._open.get(onset)
         if open_ is not None:
             open_.words = text
-            spoken_at = spoken_at or open_.opened_wall
+        spoken_at = spoken_at or self._begun.get(onset, 0)
         calls = tuple(self._execution.view(run) for run in self._decisions.in_motion())
         heard = Heard(text=text, final=final, in_flight=calls)
         turn = _Turn(onset, item, spoken_at, self._ended.get(onset, 0 if open_ is not None else spoken_at), closes)
