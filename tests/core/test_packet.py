@@ -12,7 +12,7 @@ from toolguard.core.carried import CarriedCall, PacketItem, Promise
 from toolguard.core.compact import PacketTooLarge, compact, gist
 from toolguard.core.effect import Effect
 from toolguard.core.packet import VERSION, HandoffPacket, NewerVersion
-from toolguard.core.redact import by_name, redacted, redacted_text
+from toolguard.core.redact import _NAMES, by_name, redacted, redacted_text
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SLOWLY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=80)
@@ -176,6 +176,13 @@ def test_secret_fields_are_hidden_by_name_at_any_depth_however_they_are_written(
         "a": [{"cardNumber": "[redacted]", "PIN": "[redacted]", "pinned": True}],
         "password": "[redacted]",
     }
+
+
+@pytest.mark.parametrize("name", sorted(_NAMES))
+def test_every_secret_name_is_found_however_json_spells_it(name):
+    for spelt in (name, name.upper(), "".join(f"\\u{ord(letter):04x}" for letter in name)):
+        wire = f'{{"{spelt}":1}}'.encode()
+        assert json.loads(bytes(redacted(wire, by_name))) == {json.loads(f'"{spelt}"'): "[redacted]"}
 
 
 @given(JSON)
