@@ -9,12 +9,26 @@ from toolguard.core.chain import verify
 from toolguard.core.frame import unpack
 from toolguard.errors import StoreDamaged
 from toolguard.stores.memory import MemoryStore
+from toolguard.testing.stores import Trouble
 
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
     def handles(self) -> Any:
         return MemoryStore().twin
+
+    @pytest.fixture
+    def expire(self) -> Any:
+        return MemoryStore.expire
+
+    @pytest.fixture
+    def trouble(self, store: Any) -> Any:
+        class Shelves(Trouble):
+            def damage(self, session: str) -> None:
+                journal = store._shelf.journals[session]
+                journal[-1] = journal[-1][:-33] + bytes([journal[-1][-33] ^ 1]) + journal[-1][-32:]
+
+        return Shelves()
 
     def test_it_may_be_called_on_the_loop(self, store: Any) -> None:
         assert store.threaded is False

@@ -47,6 +47,7 @@ class DiskStore(DiskKeeping):
         self._key = chain_key
         self._readonly = readonly
         self._link: Link | None = None
+        self._listening = []
 
     def open(self, process: str) -> None:
         """Open on behalf of ``process`` (a unique token); its lease begins.
@@ -66,7 +67,8 @@ class DiskStore(DiskKeeping):
             logger.debug("toolguard: several processes share {}; its lock keeps SQLite safe", self.path)
 
     def close(self) -> None:
-        """Release everything; the process's lease ends."""
+        """Release everything; the process's lease ends, and so does its listening."""
+        self._listen_no_more()
         link, self._link = self._link, None
         if link is not None:
             link.close()

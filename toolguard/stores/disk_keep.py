@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from toolguard.stores.base import LEASE, SessionRow, Snapshot
 from toolguard.stores.disk_batch import newest
 from toolguard.stores.disk_lock import holds_lease
@@ -29,6 +31,7 @@ class DiskKeeping:
     """The half of :class:`toolguard.stores.disk.DiskStore` that is not about records."""
 
     path: Path
+    _listening: list[threading.Event]
 
     def _opened(self) -> Link:
         raise NotImplementedError
@@ -120,14 +123,27 @@ class DiskKeeping:
                 now = _touched(files)
                 if now != seen:
                     seen = now
-                    wake()
+                    _call(wake)
 
+        self._listening.append(over)
         threading.Thread(target=look, name="toolguard-listener", daemon=True).start()
         return over.set
+
+    def _listen_no_more(self) -> None:
+        for over in self._listening:
+            over.set()
+        self._listening.clear()
 
     def weak(self) -> list[str]:
         """Nothing of a local directory weakens the promise."""
         return []
+
+
+def _call(wake: Callable[[], None]) -> None:
+    try:
+        wake()
+    except Exception as error:  # noqa: BLE001 - somebody else's code must not end the listening
+        logger.warning("toolguard: a listener of the disk store failed: {!r}", error)
 
 
 def _touched(files: tuple[Path, ...]) -> list[tuple[int, int]]:

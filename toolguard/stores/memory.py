@@ -33,6 +33,7 @@ class MemoryStore:
         self._key = chain_key
         self._shelf = Shelf()
         self._process = ""
+        self._listening: list[Callable[[], None]] = []
 
     def twin(self) -> MemoryStore:
         """Another handle on the same content, as another process has on a shared directory."""
@@ -45,14 +46,21 @@ class MemoryStore:
 
         Raises:
             StoreError: The store is open already.
+            LeaseLost: A process of that name has been found dead.
         """
         if self._process:
             raise StoreError(f"the store is open already, for {self._process}", advice="Close it first.")
+        storable(process)
+        if process in self._shelf.dead:
+            raise lease_over(process)
         self._process = process
         self._shelf.live.add(process)
 
     def close(self) -> None:
-        """End the lease; the content stays."""
+        """End the lease and the listening; the content stays."""
+        for wake in self._listening:
+            self._shelf.unlisten(wake)
+        self._listening.clear()
         self._shelf.live.discard(self._process)
         self._process = ""
 
@@ -77,8 +85,7 @@ class MemoryStore:
             except StoreError as refusal:
                 answers.append(refusal)
         if any(isinstance(answer, Receipt) for answer in answers):
-            for wake in list(self._shelf.listeners):
-                wake()
+            self._shelf.wake()
         return answers
 
     def enter(self, session: str, tenant: str, *, at: int, expects: int | None = None) -> SessionRow:
@@ -111,6 +118,7 @@ class MemoryStore:
             Fenced: Another process owns the session by now.
         """
         shelf = self._opened()
+        storable(session, state)
         row = shelf.rows.get(session)
         if row is None:
             return
@@ -162,7 +170,7 @@ class MemoryStore:
         for position, (session, seq) in enumerate(shelf.log[start:], start + 1):
             if len(found) >= limit:
                 break
-            if session in shelf.journals and seq <= len(shelf.journals[session]):
+            if seq and session in shelf.journals and seq <= len(shelf.journals[session]):
                 found.append((position, session, self._frame(session, seq, shelf.journals[session][seq - 1])))
         return found
 
@@ -235,9 +243,9 @@ class MemoryStore:
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` after each commit that landed something."""
-        listeners = self._opened().listeners
-        listeners.append(wake)
-        return lambda: listeners.remove(wake) if wake in listeners else None
+        self._opened().listeners.append(wake)
+        self._listening.append(wake)
+        return lambda: self._shelf.unlisten(wake)
 
     def weak(self) -> list[str]:
         """What is kept in memory is gone with the process."""
@@ -246,6 +254,7 @@ class MemoryStore:
     def note(self, key: str, value: bytes | None, *, keep: bool = False) -> None:
         """Set (or with None remove) a small store-wide setting; with ``keep`` one that is there stays as it is."""
         notes = self._opened().notes
+        storable(key)
         if value is None:
             notes.pop(key, None)
         elif keep:

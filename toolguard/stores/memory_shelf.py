@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from loguru import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +46,24 @@ class Shelf:
         old = [
             row.session for row in rows if row.state == "closed" and row.last_at < before and row.session not in busy
         ]
-        for session in old[:limit]:
+        gone = set(old[:limit])
+        for session in gone:
             self.names.remove(session)
             del self.rows[session], self.journals[session]
             self.snapshots.pop(session, None)
+        if gone:  # their places stay empty, also where a session of the same id begins anew
+            self.log = [("", 0) if place[0] in gone else place for place in self.log]
         return old[:limit]
+
+    def wake(self) -> None:
+        """Tell everybody who listens; one that fails costs nobody a record."""
+        for listener in list(self.listeners):
+            try:
+                listener()
+            except Exception as error:  # noqa: BLE001 - somebody else's code
+                logger.warning("toolguard: a listener of the memory store failed: {!r}", error)
+
+    def unlisten(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` no more."""
+        with suppress(ValueError):
+            self.listeners.remove(wake)
