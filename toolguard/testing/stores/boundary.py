@@ -10,7 +10,6 @@ import os
 import platform
 import signal
 import struct
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ _ENTRY = 1
 _WALL = 0x40000000
 _STOPPED = signal.SIGTRAP | 0x80
 _MARK = b"\x00from here on\n"
+_OVER = b"\x00until here\n"
 _INFO = struct.Struct("=B3xIQQQ6Q")
 
 
@@ -55,6 +55,10 @@ class Mark:
         """Count write boundaries from here on."""
         os.write(self._fd, _MARK)
 
+    def over(self) -> None:
+        """Count no more."""
+        os.write(self._fd, _OVER)
+
     def say(self, text: str) -> None:
         """Tell the parent something that it must know even when this process dies at once."""
         os.write(self._fd, text.encode() + b"\n")
@@ -72,7 +76,10 @@ def possible() -> str:
 
 
 def run(work: Callable[[Mark], None], *, kill_at: int) -> Death:
-    """Do ``work`` in a forked child and kill it right before its ``kill_at``-th write boundary; 0 kills it nowhere."""
+    """Do ``work`` in a forked child and kill it right before its ``kill_at``-th write boundary; 0 kills it nowhere.
+
+    This process has no other child and no other thread.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -95,7 +102,7 @@ def run(work: Callable[[Mark], None], *, kill_at: int) -> Death:
         os.close(reading)
     if not killed and status:
         raise RuntimeError(f"the traced process ended with status {status}: {said!r}")
-    return Death(calls, said.replace(_MARK, b""), killed)
+    return Death(calls, said.replace(_MARK, b"").replace(_OVER, b""), killed)
 
 
 def _trace(pid: int, pipe: int, kill_at: int) -> tuple[list[str], bool, int]:
@@ -121,7 +128,7 @@ def _trace(pid: int, pipe: int, kill_at: int) -> tuple[list[str], bool, int]:
             op, number, first, length = _info(task)
             if op == _ENTRY and number in names:
                 if number == write and first == pipe:
-                    counting = counting or length == len(_MARK)
+                    counting = {len(_MARK): True, len(_OVER): False}.get(length, counting)
                 elif counting:
                     calls.append(names[number])
                     if len(calls) == kill_at:
@@ -135,18 +142,13 @@ def _trace(pid: int, pipe: int, kill_at: int) -> tuple[list[str], bool, int]:
 
 
 def _next(alive: set[int]) -> tuple[int, int]:
-    """The next stop of any traced task; other children of this process are left alone."""
-    while True:
-        for task in list(alive):
-            found, status = os.waitpid(task, _WALL | os.WNOHANG)
-            if found:
-                event = status >> 16
-                if event:
-                    fresh = ctypes.c_ulong()
-                    _ptrace(_NEW_TASK, task, 0, ctypes.addressof(fresh))
-                    alive.add(int(fresh.value))
-                return found, status & 0xFFFF
-        time.sleep(0)
+    """The next stop of any traced task; this process has no other children."""
+    task, status = os.waitpid(-1, _WALL)
+    if status >> 16:  # an event: a new thread, whose id the kernel keeps for us
+        fresh = ctypes.c_ulong()
+        _ptrace(_NEW_TASK, task, 0, ctypes.addressof(fresh))
+        alive.add(int(fresh.value))
+    return task, status & 0xFFFF
 
 
 def _drain(alive: set[int]) -> None:

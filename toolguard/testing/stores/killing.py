@@ -49,6 +49,7 @@ def victim(place: str, number: int) -> Callable[[boundary.Mark], None]:
         for batch in batches(number, epoch):
             answers = store.commit(batch)
             mark.say(str(sum(isinstance(answer, Receipt) for answer in answers)))
+        mark.over()
         mark.say("end")
         store.close()
 
