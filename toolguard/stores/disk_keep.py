@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -12,6 +13,7 @@ from loguru import logger
 from toolguard.stores.base import LEASE, SessionRow, Snapshot
 from toolguard.stores.disk_batch import newest
 from toolguard.stores.disk_lock import holds_lease
+from toolguard.stores.disk_log import Log
 from toolguard.stores.disk_schema import FILE, explain
 
 if TYPE_CHECKING:
@@ -115,12 +117,12 @@ class DiskKeeping:
         """Call ``wake`` from a thread of its own soon after anybody has written to the journal's files."""
         self._opened()
         over = threading.Event()
-        files = (self.path / f"{FILE}-wal", self.path / FILE)
+        seen = self._stamp()
 
         def look() -> None:
-            seen = _touched(files)
+            nonlocal seen
             while not over.wait(_LOOK):
-                now = _touched(files)
+                now = self._stamp()
                 if now != seen:
                     seen = now
                     _call(wake)
@@ -128,6 +130,21 @@ class DiskKeeping:
         self._listening.append(over)
         threading.Thread(target=look, name="toolguard-listener", daemon=True).start()
         return over.set
+
+    def _stamp(self) -> list[object]:
+        """What changes whenever anybody has written."""
+        found: list[object] = []
+        for file in (self.path / f"{FILE}-wal", self.path / FILE):
+            with suppress(OSError):
+                stat = file.stat()
+                found += [file.name, stat.st_mtime_ns, stat.st_size]
+        with suppress(OSError):
+            log = Log(self.path / f"{FILE}-wal", readonly=True)
+            try:
+                found.append(log.stamp())
+            finally:
+                log.close()
+        return found
 
     def _listen_no_more(self) -> None:
         for over in self._listening:
@@ -144,18 +161,6 @@ def _call(wake: Callable[[], None]) -> None:
         wake()
     except Exception as error:  # noqa: BLE001 - somebody else's code must not end the listening
         logger.warning("toolguard: a listener of the disk store failed: {!r}", error)
-
-
-def _touched(files: tuple[Path, ...]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            found.append((0, 0))
-        else:
-            found.append((stat.st_mtime_ns, stat.st_size))
-    return found
 
 
 def _keep(conn: sqlite3.Connection, snapshot: Snapshot, known: int) -> bool:

@@ -30,8 +30,8 @@ _FRAME_HEADER = 24
 class Log:
     """A handle on the log of an open journal. The log itself carries no locks, so that closing this one is safe."""
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self._fd = os.open(path, (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC)
 
     def used(self) -> int:
         """Bytes of frames since the log was last begun anew, whichever process wrote them.
@@ -51,6 +51,10 @@ class Log:
             else:
                 high = middle
         return low * frame
+
+    def stamp(self) -> tuple[bytes, int]:
+        """Something that is another one after every transaction: times of files are too coarse for that."""
+        return os.pread(self._fd, _HEADER, 0)[16:24], self.used()
 
     def roomy(self) -> bool:
         """Whether the file is as long as an idle store ever needs it."""
