@@ -89,7 +89,8 @@ def run(stores: Mapping[str, Callable[[], Store]], *, seed: int, steps: int = 30
                 if told != due:
                     raise Differs(player.name, seed, number, step, "its answer", told, due)
                 player.compare(seed, number, step, state_due)
-            succeeded[step.kind] += good
+            if good:
+                succeeded[step.kind] += 1
     finally:
         for player in players:
             player.close()

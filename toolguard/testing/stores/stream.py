@@ -19,7 +19,7 @@ HANDS = 3
 """How many processes have the content open at a time."""
 
 KINDS = (
-    "commit", "commit", "commit", "commit", "commit", "enter", "enter", "leave", "keep", "prune", "note", "reopen",
+    "commit", "commit", "commit", "commit", "commit", "enter", "enter", "leave", "leave", "keep", "keep", "prune", "prune", "note", "reopen",
     "bury", "renew", "listen", "idle", "pages", "now",
 )  # fmt: skip
 
@@ -87,8 +87,8 @@ class Stream:
         return Swap(key, max(stands + self._random.choice((0, 0, 0, 0, 1, -1)), 0), self._bytes())
 
     def _mark(self, session: str) -> Mark:
-        phase = self._random.choice(("", "", "planned", "committing", "in_doubt"))
-        call = self._random.randrange(1, 4)
+        phase = self._random.choice(("", "", "", "", "planned", "committing", "in_doubt"))
+        call = self._random.randrange(1, 3)
         return Mark(session, call, self._random.choice(TENANTS), "book", phase, self._clock())
 
     def _enter(self) -> tuple[Any, ...]:
