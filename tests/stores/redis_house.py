@@ -34,6 +34,7 @@ def handles(server: Any) -> Iterator[Any]:
         made.append(RedisStore(server.url, prefix=prefix, **{"wait": WAIT, **more}))
         return made[-1]
 
+    make.place = f"{server.url}?prefix={prefix}"
     yield make
     for store in made:
         store.close()

@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
+from redis_house import handles, server
+
 from toolguard.stores.base import Receipt
 from toolguard.stores.disk import DiskStore
 from toolguard.stores.memory import MemoryStore
 from toolguard.testing.stores.differential import Differs, run
 from toolguard.testing.stores.stream import KINDS
+
+__all__ = ["handles", "server"]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -18,6 +22,22 @@ def test_memory_and_disk_are_equal_to_the_oracle_after_every_step(seed: int, tmp
     done = run({"memory": MemoryStore().twin, "disk": lambda: DiskStore(tmp_path / "journal")}, seed=seed, steps=250)
     assert set(done.succeeded) == set(KINDS)
     assert done.steps >= 250
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_all_four_stores_are_equal_to_the_oracle_after_every_step(
+    seed: int, tmp_path: Path, handles: Any, postgres_handles: Any
+) -> None:
+    print(f"seed={seed}")
+    four = {
+        "memory": MemoryStore().twin,
+        "disk": lambda: DiskStore(tmp_path / "journal"),
+        "valkey": handles,
+        "postgres": postgres_handles,
+    }
+    done = run(four, seed=seed, steps=120)
+    assert set(done.succeeded) == set(KINDS)
+    assert done.steps >= 120
 
 
 class Careless(MemoryStore):

@@ -51,6 +51,10 @@ class TestPostgresStore(StoreContract):
     def handles(self, postgres_handles: Any) -> Any:
         return postgres_handles
 
+    @pytest.fixture
+    def place(self, postgres_place: Any) -> Any:
+        return postgres_place
+
 
 # -- texts ----------------------------------------------------------------------------------------------------------
 

@@ -52,11 +52,6 @@ class StoreSuite(
     """
 
     @pytest.fixture
-    def handles(self) -> Callable[[], Store]:
-        """Makes a closed handle on the same content."""
-        raise NotImplementedError("a subclass of StoreSuite gives the fixture handles")
-
-    @pytest.fixture
     def place(self) -> str | None:
         """What another process needs to open the content."""
         return None
