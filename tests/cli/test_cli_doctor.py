@@ -11,6 +11,8 @@ from cli_house import application, die, good, objects, run
 from audit_house import made  # isort: skip
 from toolguard.cli import clash
 from toolguard.cli import doctor as doctor_module
+from toolguard.stores.redis import RedisStore
+from toolguard.testing.stores.valkey import valkey
 
 
 def told(*args):
@@ -27,6 +29,20 @@ def test_python_sqlite_release_and_store_are_told(tmp_path):
     good("pause", "charge", "--by", "ana", "--store", home)
     assert told("--store", home)["paused tools"]["words"] == "charge"
     assert "ok       python" in good("doctor", "--store", home)
+
+
+def test_settings_that_weaken_the_promise_are_told(tmp_path):
+    with valkey(tmp_path / "valkey", appendfsync="everysec") as server:
+        store = RedisStore(server.url, wait=30.0)
+        store.open("p1")
+        sentences = store.weak()
+        assert sentences
+        store.close()
+        found = [one["words"] for one in objects("doctor", "--store", server.url) if one["what"] == "weak store"]
+        assert found == sentences
+        shown = good("doctor", "--store", server.url)
+        assert all(f"note     weak store         {sentence}" in shown for sentence in sentences)
+    assert "weak store" not in told("--store", made(tmp_path / "journal", sessions=("conv-1",)))
 
 
 def test_sessions_that_nobody_serves_any_more_are_told(tmp_path):

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from redis_house import handles, server
 
 from toolguard.stores.base import Receipt

@@ -131,8 +131,10 @@ async def _health(store: Store) -> list[Finding]:
                 orphans += row.state == "open" and not (row.owner and store.alive(row.owner))
             after = page[-1].session
         doubtful = store.open_calls(phase="in_doubt", limit=1000)
+        weak = store.weak()
         paused = [name.removeprefix("paused/") for name in store.notes("paused/")]
     found = [Finding(what="store", state="ok", words=f"{store.name}: {count} sessions, {records} records")]
+    found.extend(Finding(what="weak store", state="note", words=sentence) for sentence in weak)
     if orphans:
         words = f"{orphans} open sessions have no living owner: toolguard recover --all --app module:guard"
         found.append(Finding(what="open sessions", state="note", words=words))

@@ -8,13 +8,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from toolguard.stores.base import LEASE, SessionRow, Snapshot
 from toolguard.stores.disk_batch import newest
 from toolguard.stores.disk_lock import holds_lease
 from toolguard.stores.disk_log import Log
 from toolguard.stores.disk_schema import FILE, explain
+from toolguard.stores.waking import rouse
 
 if TYPE_CHECKING:
     import sqlite3
@@ -125,7 +124,7 @@ class DiskKeeping:
                 now = self._stamp()
                 if now != seen:
                     seen = now
-                    _call(wake)
+                    rouse(wake, str(self.path))
 
         self._listening.append(over)
         threading.Thread(target=look, name="toolguard-listener", daemon=True).start()
@@ -154,13 +153,6 @@ class DiskKeeping:
     def weak(self) -> list[str]:
         """Nothing of a local directory weakens the promise."""
         return []
-
-
-def _call(wake: Callable[[], None]) -> None:
-    try:
-        wake()
-    except Exception as error:  # noqa: BLE001 - somebody else's code must not end the listening
-        logger.warning("toolguard: a listener of the disk store failed: {!r}", error)
 
 
 def _keep(conn: sqlite3.Connection, snapshot: Snapshot, known: int) -> bool:

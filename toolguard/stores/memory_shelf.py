@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from loguru import logger
+from toolguard.stores.waking import rouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +58,7 @@ class Shelf:
     def wake(self) -> None:
         """Tell everybody who listens; one that fails costs nobody a record."""
         for listener in list(self.listeners):
-            try:
-                listener()
-            except Exception as error:  # noqa: BLE001 - somebody else's code
-                logger.warning("toolguard: a listener of the memory store failed: {!r}", error)
+            rouse(listener, "the memory store")
 
     def unlisten(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` no more."""

@@ -10,6 +10,8 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from toolguard.stores.waking import rouse
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,4 +77,4 @@ class Listener(threading.Thread):
             while not self._over.is_set():
                 heard = news.get_message(timeout=_LOOK) is not None  # pyright: ignore[reportUnknownMemberType]
                 if heard:  # the confirmation too: what landed before it was not heard
-                    self._wake()
+                    rouse(self._wake, self._where.shown)

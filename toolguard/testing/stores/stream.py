@@ -19,8 +19,8 @@ HANDS = 3
 """How many processes have the content open at a time."""
 
 KINDS = (
-    "commit", "commit", "commit", "commit", "commit", "enter", "enter", "leave", "leave", "keep", "keep", "prune", "prune", "note", "reopen",
-    "bury", "renew", "listen", "idle", "pages", "now",
+    "commit", "commit", "commit", "commit", "commit", "enter", "enter", "leave", "leave", "keep", "keep", "prune",
+    "prune", "note", "reopen", "bury", "renew", "listen", "idle", "pages", "now",
 )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ class Stream:
             session,
             random.choice((None, max(epoch, 0))),
             drafts,
-            durable=random.random() < 0.2,
+            durable=random.choice((True, False, False, False)),
             swaps=tuple(self._swap() for _ in range(random.choice((0, 0, 0, 1, 2)))),
             marks=tuple(self._mark(session) for _ in range(random.choice((0, 0, 1, 2)))),
             lease=random.choice((0.0, 0.0, 2.0)),
@@ -95,7 +95,9 @@ class Stream:
         session = self._session()
         row = self._oracle.sessions.get(session)
         tenant = (
-            row["tenant"] if row and row["tenant"] and self._random.random() < 0.8 else self._random.choice(TENANTS)
+            row["tenant"]
+            if row and row["tenant"] and self._random.choice((True, True, True, False))
+            else self._random.choice(TENANTS)
         )
         expects = self._random.choice((None, self._epoch(session), self._epoch(session), self._epoch(session) + 1))
         return (session, tenant, self._clock(), expects)
@@ -115,7 +117,7 @@ class Stream:
 
     def _note(self) -> tuple[Any, ...]:
         value = self._random.choice((None, self._bytes(), self._bytes()))
-        return (self._random.choice(NOTES), value, self._random.random() < 0.3)
+        return (self._random.choice(NOTES), value, self._random.choice((True, False, False)))
 
     def _pages(self) -> tuple[Any, ...]:
         random = self._random

@@ -21,6 +21,8 @@ from toolguard.testing.stores.suite_processes import ProcessRules  # noqa: E402
 from toolguard.testing.stores.suite_records import RecordRules  # noqa: E402
 from toolguard.testing.stores.suite_troubles import TroubleRules  # noqa: E402
 
+_LEASE = 600.0  # longer than a slow machine takes for a test
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -81,6 +83,7 @@ class StoreSuite(
         """A handle that is open for ``p1``."""
         store = handles()
         store.open("p1")
+        store.renew(_LEASE)
         yield store
         store.close()
 
@@ -90,5 +93,6 @@ class StoreSuite(
         del store  # it comes first
         other = handles()
         other.open("p2")
+        other.renew(_LEASE)
         yield other
         other.close()

@@ -35,8 +35,7 @@ class JournalRules:
 
             if store.threaded:  # the writer is busy, so the append waits; then the waiter is cancelled; then it lands
                 holding = asyncio.ensure_future(journal.ask(hold))
-                while not entered.is_set():
-                    await asyncio.sleep(0)
+                assert await asyncio.to_thread(entered.wait, PATIENCE)
             entry = journal.put(append("conv-1", None, b"a", durable=True), wait=True)
             waiter = asyncio.ensure_future(journal.fate(entry))
             await asyncio.sleep(0)
