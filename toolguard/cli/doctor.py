@@ -122,19 +122,22 @@ async def _store(place: str) -> list[Finding]:
 
 
 async def _health(store: Store) -> list[Finding]:
+    async with asking(store) as journal:
+        return await journal.ask(_look)
+
+
+def _look(store: Store) -> list[Finding]:
     count = records = orphans = 0
-    async with asking(store):  # it answers at once: nobody else is asking
-        after = ""
-        while page := store.sessions(after=after):
-            for row in page:
-                count, records = count + 1, records + row.seq
-                orphans += row.state == "open" and not (row.owner and store.alive(row.owner))
-            after = page[-1].session
-        doubtful = store.open_calls(phase="in_doubt", limit=1000)
-        weak = store.weak()
-        paused = [name.removeprefix("paused/") for name in store.notes("paused/")]
+    after = ""
+    while page := store.sessions(after=after):
+        for row in page:
+            count, records = count + 1, records + row.seq
+            orphans += row.state == "open" and not (row.owner and store.alive(row.owner))
+        after = page[-1].session
+    doubtful = store.open_calls(phase="in_doubt", limit=1000)
+    paused = [name.removeprefix("paused/") for name in store.notes("paused/")]
     found = [Finding(what="store", state="ok", words=f"{store.name}: {count} sessions, {records} records")]
-    found.extend(Finding(what="weak store", state="note", words=sentence) for sentence in weak)
+    found.extend(Finding(what="weak store", state="note", words=sentence) for sentence in store.weak())
     if orphans:
         words = f"{orphans} open sessions have no living owner: toolguard recover --all --app module:guard"
         found.append(Finding(what="open sessions", state="note", words=words))

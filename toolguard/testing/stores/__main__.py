@@ -1,4 +1,4 @@
-"""``python -m toolguard.testing.stores PLACE``: does this store keep every rule?"""
+"""Tells whether a store keeps every rule: ``python -m toolguard.testing.stores PLACE``."""
 
 from __future__ import annotations
 
@@ -92,13 +92,15 @@ def _run(place: str, only: str) -> list[Line]:
     report = Report()
     words = [
         "--pyargs", "toolguard.testing.stores.suite_place", "-q", "-c", os.devnull, "--rootdir", os.curdir,
-        "-o", "addopts=", "-o", "python_files=suite_place.py",
+        "--noconftest", "-o", "addopts=", "-o", "python_files=suite_place.py",
         "-p", "no:cacheprovider", "-p", "no:logging", "-p", "no:asyncio",
     ]  # fmt: skip
     if only:
         words += ["-k", only.strip().replace(" ", "_")]
-    with redirect_stdout(io.StringIO()):
-        pytest.main(words, plugins=[report])
+    with redirect_stdout(io.StringIO()) as out:
+        ended = pytest.main(words, plugins=[report])
+    if ended not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        sys.stderr.write(out.getvalue())
     return report.lines
 
 
