@@ -11,7 +11,8 @@ import pytest
 from contract import StoreContract, append, draft, payloads
 from hypothesis import given
 from hypothesis import strategies as st
-from postgres_kit import Sql, start
+from postgres_kit import Line, Sql, start
+from server_trouble import PostgresTrouble
 
 from toolguard.core.chain import verify
 from toolguard.core.frame import Draft
@@ -48,12 +49,21 @@ def sql(postgres_place: Any) -> Iterator[Any]:
 
 class TestPostgresStore(StoreContract):
     @pytest.fixture
-    def handles(self, postgres_handles: Any) -> Any:
-        return postgres_handles
-
-    @pytest.fixture
     def place(self, postgres_place: Any) -> Any:
         return postgres_place
+
+    @pytest.fixture
+    def line(self, postgres_place: Any) -> Iterator[Any]:
+        with Line(postgres_place) as line:
+            yield line
+
+    @pytest.fixture
+    def handles(self, line: Any) -> Any:
+        return lambda: PostgresStore(line.place, wait=30.0)
+
+    @pytest.fixture
+    def trouble(self, line: Any) -> Any:
+        return PostgresTrouble(line)
 
 
 # -- texts ----------------------------------------------------------------------------------------------------------

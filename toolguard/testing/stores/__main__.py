@@ -49,7 +49,8 @@ class Report:
                 Line(rule, "broken", words if report.when == "call" else f"in its {report.when}: {words}")
             )
         elif report.skipped:
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            told: Any = report.longrepr  # (file, line, reason)
+            reason = str(told[2])
             self.lines.append(Line(rule, "cannot", reason.removeprefix("Skipped: cannot: ")))
         elif report.when == "call":
             self.lines.append(Line(rule, "kept", ""))

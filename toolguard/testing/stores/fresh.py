@@ -8,16 +8,16 @@ import shutil
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.testing.stores.child import opener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 @contextmanager
-def fresh(place: str) -> Iterator[str]:
+def fresh(place: str) -> Generator[str]:
     """A place beside ``place`` that nobody has used.
 
     A directory gets a folder of the test's own in it, a server a prefix or a schema; what is there already is left
@@ -80,9 +80,9 @@ async def _delete_keys(place: str, prefix: str) -> None:
 
     from toolguard.stores.redis_address import address  # noqa: PLC0415 -- belongs to the extra
 
-    client = Redis.from_url(address(place, prefix).url)
+    client: Any = Redis.from_url(address(place, prefix).url)  # pyright: ignore[reportUnknownMemberType]
     try:
-        found = [key async for key in client.scan_iter(match=f"{{{prefix}}}:*", count=1_000)]
+        found: list[bytes] = [key async for key in client.scan_iter(match=f"{{{prefix}}}:*", count=1_000)]
         if found:
             await client.delete(*found)
     finally:

@@ -12,7 +12,7 @@ from toolguard.testing.stores.making import PATIENCE, append, is_whole, payloads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from toolguard.stores.base import Store
+    from toolguard.stores.base import Receipt, Store
 
 
 class JournalRules:
@@ -33,6 +33,7 @@ class JournalRules:
                 entered.set()
                 go_on.wait(PATIENCE)
 
+            holding: asyncio.Future[None] | None = None
             if store.threaded:  # the writer is busy, so the append waits; then the waiter is cancelled; then it lands
                 holding = asyncio.ensure_future(journal.ask(hold))
                 assert await asyncio.to_thread(entered.wait, PATIENCE)
@@ -42,7 +43,7 @@ class JournalRules:
             waiter.cancel()
             await asyncio.gather(waiter, return_exceptions=True)
             go_on.set()
-            if store.threaded:
+            if holding is not None:
                 await holding
             after = await journal.fate(journal.put(append("conv-1", None, b"b"), wait=True))
             assert after.seq == 2
@@ -64,7 +65,7 @@ class JournalRules:
         async def work() -> None:
             journal = Journal(store, "p1")
             await journal.open()
-            waiters: list[asyncio.Future[object]] = []
+            waiters: list[asyncio.Future[Receipt]] = []
             for number in range(60):
                 entry = journal.put(append("conv-1", None, str(number).encode(), durable=number % 3 == 0), wait=True)
                 waiters.append(asyncio.ensure_future(journal.fate(entry)))

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.stores.base import Receipt
 from toolguard.testing.stores.abilities import cannot
@@ -21,7 +21,7 @@ _ONE = [[], [b"intent", b"commit"], [b"intent", b"commit", b"result", b"sent"]]
 _TWO = [[], [b"z" * 9_000], [b"z" * 9_000, b"evidence"]]
 
 
-def killed(place: str) -> list[dict[str, object]]:
+def killed(place: str) -> list[dict[str, Any]]:
     """Let processes be killed at every boundary in turn; where each was, and what it had been told by then."""
     done = subprocess.run(  # noqa: S603 - a module of ours
         [sys.executable, "-m", "toolguard.testing.stores.killing", place],
@@ -50,9 +50,8 @@ class KillRules:
         store.open("heir")
         open_calls = {mark.session for mark in store.open_calls(limit=10_000)}
         for death in deaths:
-            number, acked = death["number"], death["acked"]
-            assert isinstance(acked, list)
-            told, where = len(acked), f"killed at {death['at']} ({number})"
+            number, told = death["number"], len(death["acked"])
+            where = f"killed at {death['at']} ({number})"
             one, two, claim = f"{number}/a", f"{number}/b", store.claim(str(number))
             first, second = payloads(store, one), payloads(store, two)
             assert [*_ONE, [*_ONE[2], b"end"]].count(first) == 1, where

@@ -13,7 +13,7 @@ from toolguard.testing.stores.child import Child
 from toolguard.testing.stores.making import append, is_whole, payloads, row_of, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from toolguard.stores.base import Store
 
@@ -21,7 +21,7 @@ HOUR = 3600.0
 
 
 @contextmanager
-def children(place: str | None, *tasks: tuple[Any, ...], skew: float = 0.0) -> Iterator[list[Child]]:
+def children(place: str | None, *tasks: tuple[Any, ...], skew: float = 0.0) -> Generator[list[Child]]:
     """Processes that are open on the content; none of them is left behind."""
     if place is None:
         cannot("start other processes on this content")

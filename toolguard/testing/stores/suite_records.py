@@ -90,7 +90,8 @@ class RecordRules:
         store.commit([append("a", None, b"1"), append("b", None, b"2", b"3")])
         other.commit([append("a", None, b"4")])
         store.commit([append("c", None, b"5")])
-        seen, after = [], 0
+        seen: list[tuple[str, int, bytes]] = []
+        after = 0
         while rows := other.tail(after=after, limit=2):
             seen += [(session, frame.seq, frame.payload) for _, session, frame in rows]
             after = rows[-1][0]
