@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from contract import append, payloads
 from postgres_kit import Line, Sql, start, until
@@ -36,6 +37,9 @@ def store(line: Any) -> Iterator[Any]:
     """A store whose line can be cut."""
     store = PostgresStore(line.place, wait=20.0)
     store.open("p1")
+    for size in (1, 2):  # so that no later answer is only that of preparing a statement
+        store.commit([append("warm", None, b"x")] * size)
+    store.enter("warm", "t", at=1)
     yield store
     line.held.set()
     store.close()
@@ -154,6 +158,7 @@ def test_what_is_asked_over_a_line_that_is_cut_is_asked_again(store: Any, line: 
         lambda: store.leave("a", "closed") is None,
         lambda: store.prune(1) == [],
     ):
+        assert ask()
         line.fault = fault
         assert ask()
     assert line.cuts == 5
@@ -176,6 +181,20 @@ def test_a_backend_that_is_ended_in_the_middle_of_a_commit_leaves_nothing_half(
             holder.script("COMMIT")
         assert answers.result() == [Receipt(2, 0), Receipt(2, 0)]
     assert (payloads(store, "a"), payloads(store, "b")) == ([b"before", b"x"], [b"before", b"y"])
+
+
+def test_rows_are_locked_in_one_order_whatever_the_batch_says(store: Any, sql: Any, postgres_place: Any) -> None:
+    """So that two processes never wait for each other: while the batch waits for ``b`` it holds ``a`` already."""
+    store.commit([append("a", None, b"1", swaps=(Swap("k", 0, b""),)), append("b", None, b"1")])
+    with Sql(postgres_place) as holder:
+        holder.script("BEGIN; SELECT 1 FROM {s}.sessions WHERE name = 'b' FOR UPDATE")
+        with ThreadPoolExecutor() as pool:
+            landing = pool.submit(store.commit, [append("b", None, b"2"), append("a", None, b"2")])
+            until(lambda: sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{s}%'"))
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                sql("SELECT 1 FROM {s}.sessions WHERE name = 'a' FOR UPDATE NOWAIT")
+            holder.script("COMMIT")
+        assert landing.result() == [Receipt(2, 0), Receipt(2, 0)]
 
 
 def test_rows_that_somebody_holds_are_waited_for_a_bounded_time(postgres_place: Any, sql: Any) -> None:
