@@ -73,7 +73,10 @@ class Sql:
 
 
 class Line:
-    """A line between a store and its server: ``swallow`` loses the next answer, ``lose`` the next question."""
+    """A line between a store and its server: ``swallow`` loses the next answer, ``lose`` the next question.
+
+    While it is ``down`` nobody gets a new line; while ``held`` is clear nothing moves on one.
+    """
 
     def __init__(self, place: str) -> None:
         query = parse_qs(urlsplit(place).query)
@@ -82,6 +85,7 @@ class Line:
         home = self._folder.name
         self.place = f"postgresql://postgres@/postgres?host={quote(home, safe='')}&schema={query['schema'][0]}"
         self.fault = ""
+        self.down = False
         self.cuts = 0
         self.held = threading.Event()
         self.held.set()
@@ -113,6 +117,8 @@ class Line:
                 return
             server = socket.socket(socket.AF_UNIX)
             try:
+                if self.down:
+                    raise ConnectionRefusedError
                 server.connect(self._target)
             except OSError:
                 client.close()

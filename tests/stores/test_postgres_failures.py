@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from contract import append, payloads
 from postgres_kit import Line, Sql, start, until
@@ -35,6 +37,9 @@ def store(line: Any) -> Iterator[Any]:
     """A store whose line can be cut."""
     store = PostgresStore(line.place, wait=20.0)
     store.open("p1")
+    for size in (1, 2):  # so that no later answer is only that of preparing a statement
+        store.commit([append("warm", None, b"x")] * size)
+    store.enter("warm", "t", at=1)
     yield store
     line.held.set()
     store.close()
@@ -82,15 +87,52 @@ def test_a_batch_of_refusals_whose_answer_is_lost_is_refused_all_the_same(store:
     assert payloads(store, "a") == [b"before"]
 
 
+@contextmanager
+def nobody_knows(store: Any, line: Any, fault: str) -> Iterator[None]:
+    """The line is cut in the middle of a commit and stays so."""
+    patience, store._opened().link.wait = store._opened().link.wait, 0.3
+    line.fault, line.down = fault, True
+    with pytest.raises(StoreUnavailable, match="nobody knows") as caught:
+        yield
+    assert "Read the sessions again" in caught.value.advice
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.commit([append("z", None, b"never")])
+    line.down = False
+    store._opened().link.wait = patience
+
+
+@pytest.mark.parametrize("fault", ["swallow", "lose"])
+@pytest.mark.parametrize("entering", [True, False])
+def test_what_landed_while_nobody_could_tell_is_not_written_again(
+    store: Any, line: Any, fault: str, entering: bool
+) -> None:
+    """Whoever tries again does so with the same records, joined to others perhaps; they are there once."""
+    store.commit([append("a", None, b"1", swaps=(Swap("k", 0, b"1"),))])
+    late = append("a", None, b"2", swaps=(Swap("k", 1, b"2"),))
+    other = append("b", None, b"x", b"y")
+    with nobody_knows(store, line, fault):
+        store.commit([late, other])
+    if entering:
+        store.enter("c", "t", at=1)
+    third = append("a", None, b"3", swaps=(Swap("k", 2, b"3"),))
+    joined = late._replace(drafts=(*late.drafts, *third.drafts), swaps=(*late.swaps, *third.swaps))
+    assert store.commit([joined, other, append("b", None, b"z")]) == [Receipt(2, 0), Receipt(1, 0), Receipt(3, 0)]
+    assert payloads(store, "a") == [b"1", b"2", b"3"]
+    assert payloads(store, "b") == [b"x", b"y", b"z"]
+    assert (store.claim("k"), store.session("z")) == ((3, b"3"), None)
+    assert verify(store.raw("a")).ok
+    assert verify(store.raw("b")).ok
+
+
 def test_a_batch_that_was_given_up_never_lands_later(store: Any, line: Any, sql: Any) -> None:
     """Its question hangs on the line while a second one asks what became of it; then the line moves again."""
     store.commit([append("a", None, b"before")])
     writer = store._opened()
     number = writer._number
-    statement = writer._land["land_one_1"]
+    statement = writer._calls["land_one_1"]
     from toolguard.stores.postgres_batch import Plan
 
-    _, values = Plan([append("a", None, b"late")], writer._heads, None).packed("p1", number + 1)
+    _, values = Plan([append("a", None, b"late")], writer._heads, "p1", None).packed(number + 1)
     assert sql("SELECT landed FROM {s}.settle_1('p1', $1)", number + 1) == [(False,)]
     with pytest.raises(Exception, match="is over"):
         sql(statement, *values)
@@ -116,6 +158,7 @@ def test_what_is_asked_over_a_line_that_is_cut_is_asked_again(store: Any, line: 
         lambda: store.leave("a", "closed") is None,
         lambda: store.prune(1) == [],
     ):
+        assert ask()
         line.fault = fault
         assert ask()
     assert line.cuts == 5
@@ -138,6 +181,20 @@ def test_a_backend_that_is_ended_in_the_middle_of_a_commit_leaves_nothing_half(
             holder.script("COMMIT")
         assert answers.result() == [Receipt(2, 0), Receipt(2, 0)]
     assert (payloads(store, "a"), payloads(store, "b")) == ([b"before", b"x"], [b"before", b"y"])
+
+
+def test_rows_are_locked_in_one_order_whatever_the_batch_says(store: Any, sql: Any, postgres_place: Any) -> None:
+    """So that two processes never wait for each other: while the batch waits for ``b`` it holds ``a`` already."""
+    store.commit([append("a", None, b"1", swaps=(Swap("k", 0, b""),)), append("b", None, b"1")])
+    with Sql(postgres_place) as holder:
+        holder.script("BEGIN; SELECT 1 FROM {s}.sessions WHERE name = 'b' FOR UPDATE")
+        with ThreadPoolExecutor() as pool:
+            landing = pool.submit(store.commit, [append("b", None, b"2"), append("a", None, b"2")])
+            until(lambda: sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{s}%'"))
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                sql("SELECT 1 FROM {s}.sessions WHERE name = 'a' FOR UPDATE NOWAIT")
+            holder.script("COMMIT")
+        assert landing.result() == [Receipt(2, 0), Receipt(2, 0)]
 
 
 def test_rows_that_somebody_holds_are_waited_for_a_bounded_time(postgres_place: Any, sql: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from toolguard.core.frame import Frame, FrameError, unpack
@@ -43,7 +44,7 @@ class PostgresStore(PostgresKeeping):
         self, url: str, *, schema: str = "toolguard", chain_key: bytes | None = None, wait: float = 2.0
     ) -> None:
         try:
-            import asyncpg  # noqa: PLC0415, F401 -- only this store needs it
+            importlib.import_module("asyncpg")  # only this store needs it
         except ImportError as error:
             raise FeatureMissing(
                 "the store on PostgreSQL needs the package asyncpg",

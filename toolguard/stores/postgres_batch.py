@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toolguard.errors import ClaimLost, Fenced, StoreError
+from toolguard.errors import StoreError
 from toolguard.stores.base import Append, Receipt
-from toolguard.stores.place import Head, lease_over, place, unfit
+from toolguard.stores.place import Head, claim_lost, fenced, lease_over, place, unfit
 from toolguard.stores.postgres_pack import Packed, values
 from toolguard.stores.postgres_text import checked, unwritten, written
 
@@ -46,11 +46,14 @@ class Plan:
     Args:
         batch: The appends.
         heads: What is remembered; kept up to date.
+        process: Whose batch it is.
         chain_key: Key of the hash chains, or None.
     """
 
-    def __init__(self, batch: Sequence[Append], heads: Heads, chain_key: bytes | None) -> None:
+    def __init__(self, batch: Sequence[Append], heads: Heads, process: str, chain_key: bytes | None) -> None:
+        self.batch = batch
         self._heads = heads
+        self._process = process
         self._key = chain_key
         self._answers: list[Receipt | StoreError | None] = [None] * len(batch)
         self._sound: list[tuple[int, Append]] = []
@@ -65,7 +68,7 @@ class Plan:
         self._refused: set[int] = set()
         self._packed: list[Packed] = []
 
-    def packed(self, process: str, number: int) -> tuple[str, tuple[Any, ...]]:
+    def packed(self, number: int) -> tuple[str, tuple[Any, ...]]:
         """The function that lands the batch and what it takes, packed behind the heads as they are remembered."""
         ends: dict[str, Head] = {}
         sound, self._sound, self._packed = self._sound, [], []
@@ -81,22 +84,22 @@ class Plan:
                 ends[append.session] = Head(0, under, head.seq + len(frames), link)
             self._sound.append((original, append))
             self._packed.append(Packed(append, under, head, frames, link))
-        return values(self._packed, self._names, process, number) if self._packed else ("", ())
+        return values(self._packed, self._names, self._process, number) if self._packed else ("", ())
 
     def behind(self, heads: Sequence[tuple[int, int, bytes]], refusals: list[int]) -> None:
         """The heads were stale: remember the present ones, and which appends are refused, for the next packing."""
         for name, (epoch, seq, chain) in zip(self._names, heads, strict=True):
             self._heads.put(unwritten(name), Head(0, epoch, seq, chain))
-        self._refused = set(refusals[::3])
+        self._refused = set(refusals[::4])
 
     def landed(self, refusals: list[int]) -> list[Receipt | StoreError]:
         """The answers, once the server has said which appends are refused."""
-        refused = {refusals[at]: (refusals[at + 1], refusals[at + 2]) for at in range(0, len(refusals), 3)}
+        refused = {spot: why for spot, *why in zip(*[iter(refusals)] * 4, strict=True)}
         answers = list(self._answers)
         for spot, ((original, append), packed) in enumerate(zip(self._sound, self._packed, strict=True)):
-            code, stands = refused.get(spot, (0, 0))
+            code, stands, due = refused.get(spot, (0, 0, 0))
             if code:
-                answers[original] = _refusal(append, code, stands)
+                answers[original] = _refusal(append, code, stands, due, self._process)
                 if code == _EPOCH:
                     self._heads.drop([append.session])
             else:
@@ -106,20 +109,12 @@ class Plan:
         return [answer for answer in answers if answer is not None]
 
 
-def _refusal(append: Append, code: int, stands: int) -> StoreError:
+def _refusal(append: Append, code: int, stands: int, due: int, process: str) -> StoreError:
     if code == _EPOCH:
-        return Fenced(
-            f"another owner has taken the session over (epoch {append.epoch} is over, it stands at {stands})",
-            ref=append.session,
-            advice="Stop deciding for this session; its new owner goes on.",
-        )
+        return fenced(append, stands)
     if code == _CLAIM:
-        return ClaimLost(
-            f"another process holds the occurrence (its claim stands at version {stands})",
-            ref=append.session,
-            advice="Read the claim again and wait for its holder.",
-        )
-    return lease_over("this process", append.session)
+        return claim_lost(append, stands, due)
+    return lease_over(process, append.session)
 
 
 def _check(append: Append) -> None:

@@ -35,6 +35,7 @@ DECLARE
     k int;
     code int;
     stands bigint;
+    due bigint;
     done int;
 BEGIN
     IF NOT p_durable THEN
@@ -85,6 +86,7 @@ BEGIN
         code := 0;
         done := 0;
         stands := 0;
+        due := 0;
         IF a_epoch[i] <> epochs[s] THEN
             code := 1;
             stands := epochs[s];
@@ -94,6 +96,7 @@ BEGIN
                 IF versions[k] <> s_expects[cursor_ + done + 1] THEN
                     code := 2;
                     stands := versions[k];
+                    due := s_expects[cursor_ + done + 1];
                     EXIT;
                 END IF;
                 done := done + 1;
@@ -109,7 +112,7 @@ BEGIN
                 versions[k] := versions[k] - 1;
                 done := done - 1;
             END LOOP;
-            refusals := refusals || ARRAY[i - 1, code, stands];
+            refusals := refusals || ARRAY[i - 1, code, stands, due];
         ELSE
             any_ := true;
             landed[i] := true;
@@ -208,8 +211,8 @@ $land$
 
 ``names`` and ``keys`` are distinct and sorted, so that two processes lock rows in one order. Everything is locked and
 judged first and written afterwards; where a frame was packed behind a head that is not the present one nothing is
-written and the heads are given back (``stale``). ``refusals`` are triples: number of the append, reason (1 epoch,
-2 claim, 3 lease), what stands there instead.
+written and the heads are given back (``stale``). ``refusals`` are fours: number of the append, reason (1 epoch,
+2 claim, 3 lease), what stands there, and what was expected of a claim.
 
 A batch that takes positions holds a shared advisory lock, whose key is the newest position given out before, until its
 transaction is over; ``horizon_1`` finds the batches that are under way by these locks. So no reader sees a position

@@ -17,6 +17,7 @@ DECLARE
     left_ float8;
     code int := 0;
     stands bigint := 0;
+    due bigint := 0;
     version_ bigint;
 BEGIN
     IF NOT p_durable THEN
@@ -53,13 +54,14 @@ BEGIN
             IF s_expects[j] <> coalesce(version_, 0) THEN
                 code := 2;
                 stands := coalesce(version_, 0);
+                due := s_expects[j];
             END IF;
         END LOOP;
         IF code = 0 AND p_lease > 0 AND left_ < p_lease THEN
             code := 3;
         END IF;
         IF code > 0 THEN
-            refusals := ARRAY[0, code, stands];
+            refusals := ARRAY[0, code, stands, due];
             UPDATE {s}.processes SET refused = refusals WHERE process = p_process;
             RETURN;
         END IF;

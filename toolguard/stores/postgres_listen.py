@@ -105,7 +105,7 @@ class Listener:
                     f"SELECT set_config('application_name', 'toolguard listener', false),"
                     f" pg_advisory_lock_shared('{schema}.journal'::regclass::oid::int, 1)"
                 )
-                await conn.add_listener(f"landed_{schema[1:-1]}", lambda *_: self._ring())
+                await conn.add_listener(f"landed_{schema[1:-1]}", self._ring)
             if self._hears.is_set() or self._late:
                 self._ring()  # what landed meanwhile was not heard
             self._hears.set()
@@ -117,7 +117,7 @@ class Listener:
         finally:
             conn.terminate()
 
-    def _ring(self) -> None:
+    def _ring(self, *_said: object) -> None:
         try:
             self._wake()
         except Exception as error:  # noqa: BLE001 - a hint must not end the hearing of others

@@ -56,7 +56,7 @@ async def settle_in(conn: Connection, place: Address, chain_key: bytes | None, *
     found = await conn.fetchrow(_LOOK, name, *limits)
     assert found is not None  # noqa: S101 - a select without FROM has one row
     _check_server(found, place)
-    tables = found["tables"] or []
+    tables: list[str] = found["tables"] or []
     if "meta" not in tables:
         if not fresh:
             raise StoreForeign(f"the schema {name} of {place.shown} is gone", advice="Restore it from a copy.")

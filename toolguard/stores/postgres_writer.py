@@ -14,6 +14,7 @@ from toolguard.stores.postgres_errors import CLASH, FAILED, lost
 from toolguard.stores.postgres_link import Link
 from toolguard.stores.postgres_pack import ARGUMENTS
 from toolguard.stores.postgres_text import checked, written
+from toolguard.stores.unsure import Unsure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +44,10 @@ class Writer:
         self._key = chain_key
         self._heads = Heads()
         self._number = 0
+        self._open: tuple[int, Plan] | None = None  # a batch of which nobody knows whether it landed
+        self._unsure = Unsure()
         self._opened = False
-        self._land = {
+        self._calls = {
             name: f"SELECT {place.schema}.{name}({', '.join(f'${n}' for n in range(1, count + 1))})"
             for name, count in ARGUMENTS.items()
         }
@@ -129,12 +132,24 @@ class Writer:
         return self.ask(sql, after, limit, horizon)
 
     def commit(self, batch: Sequence[Append]) -> list[Receipt | StoreError]:
-        """Land a batch.
+        """Land a batch; what of it landed before, while nobody could tell, is not written again.
 
         Raises:
             StoreError: Nothing of it landed, or (``StoreUnavailable``) nobody can tell.
         """
-        plan = Plan(batch, self._heads, self._key)
+        if self._open is not None:
+            number, plan = self._open
+            [(landed, refusals)] = self.ask(
+                "SELECT landed, refusals FROM {s}.settle_1($1, $2)", written(self.process), number
+            )
+            self._open = None
+            for append, answer in zip(plan.batch, plan.landed(refusals) if landed else (), strict=False):
+                if isinstance(answer, Receipt):
+                    self._unsure.note(append, answer)
+        return self._unsure.write(batch, self._land)
+
+    def _land(self, batch: Sequence[Append]) -> list[Receipt | StoreError]:
+        plan = Plan(batch, self._heads, self.process, self._key)
         return self.link.run(lambda: self._commit(plan))
 
     async def _commit(self, plan: Plan) -> list[Receipt | StoreError]:
@@ -151,7 +166,9 @@ class Writer:
                 if not lost(error):
                     raise
                 self.link.drop()
+                self._open = (self._number, plan)
                 refusals = await self._settle(error)
+                self._open = None
                 if refusals is None and lost_once:
                     raise StoreUnavailable(
                         f"the connection to {self.link.place.shown} was lost twice; nothing of the batch was written",
@@ -160,6 +177,7 @@ class Writer:
                 lost_once = True
             except asyncio.CancelledError:
                 self.link.drop()
+                self._open = (self._number, plan)
                 raise
             if refusals is not None:
                 return plan.landed(refusals)
@@ -170,10 +188,10 @@ class Writer:
 
     async def _polite(self, conn: Connection, plan: Plan) -> list[int] | None:
         """Try to land in one round trip; None where the heads were stale, which are known then."""
-        function, values = plan.packed(self.process, self._number)
+        function, values = plan.packed(self._number)
         if not function:
             return []
-        stale, heard, refusals, *heads = await conn.fetchval(self._land[function], *values)
+        stale, heard, refusals, *heads = await conn.fetchval(self._calls[function], *values)
         if stale:
             plan.behind(list(zip(*heads, strict=True)), refusals)
             return None
@@ -184,26 +202,27 @@ class Writer:
 
     async def _insistent(self, conn: Connection, plan: Plan) -> list[int] | None:
         """Land with the sessions' rows kept locked between the tries, so that others cannot be first for ever."""
+        stale, heard, refusals = True, False, list[int]()
         try:
             transaction = conn.transaction()
             await transaction.start()
-            refusals = None
             for _ in range(_TRIES):
                 self._number += 1
-                function, values = plan.packed(self.process, self._number)
-                stale, heard, refused, *heads = await conn.fetchval(self._land[function], *values)
+                function, values = plan.packed(self._number)
+                stale, heard, refusals, *heads = await conn.fetchval(self._calls[function], *values)
                 if not stale:
-                    refusals = list(refused)
                     break
-                plan.behind(list(zip(*heads, strict=True)), refused)
+                plan.behind(list(zip(*heads, strict=True)), refusals)
             await transaction.commit()
-            if refusals is not None and heard:
-                self.link.tell(conn, self._notify)
-                await asyncio.sleep(0)  # so that it is sent
         except BaseException:
             self.link.drop()  # which rolls back
             raise
-        return refusals
+        if stale:
+            return None
+        if heard:
+            self.link.tell(conn, self._notify)
+            await asyncio.sleep(0)  # so that it is sent
+        return list(refusals)
 
     async def _settle(self, error: BaseException) -> list[int] | None:
         """Find out what became of a batch whose answer was lost; None where it did not land and never will.

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from toolguard.errors import FeatureMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
 PATIENCE = 120.0
 """Seconds that starting or stopping may take at most, on a machine that is busy with other things."""
@@ -57,7 +57,7 @@ class PostgresServer:
         self._run("initdb", "-D", self.data, *how)
 
     @contextmanager
-    def standby(self, folder: str | os.PathLike[str], **settings: str) -> Iterator[PostgresServer]:
+    def standby(self, folder: str | os.PathLike[str], **settings: str) -> Generator[PostgresServer]:
         """A running hot standby of this server, with its data in ``folder``."""
         with _places(folder) as (data, socket, user):
             other = PostgresServer(data, socket, self._binaries, user=user, settings={**self._settings, **settings})
@@ -161,7 +161,7 @@ class PostgresServer:
 @contextmanager
 def postgres(
     folder: str | os.PathLike[str], *, binaries: Path | None = None, **settings: str
-) -> Iterator[PostgresServer]:
+) -> Generator[PostgresServer]:
     """A running server, with its data in ``folder``; it is gone afterwards.
 
     PostgreSQL refuses to run as root: for root it runs as ``nobody``, and where that user cannot reach ``folder`` the
@@ -186,7 +186,7 @@ def postgres(
 
 
 @contextmanager
-def _places(folder: str | os.PathLike[str]) -> Iterator[tuple[Path, Path, int | None]]:
+def _places(folder: str | os.PathLike[str]) -> Generator[tuple[Path, Path, int | None]]:
     """A data folder, a folder for the socket, and the user that the server runs as, None for this process's own."""
     home = Path(folder).absolute() / "postgres"
     spare = Path(tempfile.mkdtemp(prefix="tg-pg-"))
