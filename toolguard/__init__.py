@@ -23,6 +23,7 @@ from toolguard.policies import by_effect, by_tool, first_of
 from toolguard.tools.declare import idempotent_write, mutation, read
 from toolguard.tools.inject import Injected
 from toolguard.tools.inside import checkpoint, committing, current_call, step
+from toolguard.tools.secret import Secret
 from toolguard.tools.spec import Approval
 from toolguard.tools.tool import Invocation, Tool
 from toolguard.tools.wrapping import wrap
@@ -53,6 +54,7 @@ __all__ = [
     "Phase",
     "Policy",
     "Refused",
+    "Secret",
     "Session",
     "StillUnknown",
     "Tool",

@@ -550,6 +550,25 @@ async def test_secret_fields_do_not_leave_with_the_packet():
         assert dict(h.session.facts)["pin"] == "1234"
 
 
+async def test_parameters_marked_as_secret_stay_in_this_house(effects):
+    @toolguard.mutation(identity="who")
+    async def unlock(
+        who: str, word: toolguard.Secret[str], hint: "toolguard.Secret[str] | None" = None
+    ) -> dict[str, str]:
+        effects.append((word, hint))
+        return {"who": who, "word": word}
+
+    async with house(unlock, traits=TRAITS) as h:
+        h.call("c1", unlock, who="ana", word="open sesame", hint="seeds")
+        await h.ended()
+        packet = await _packet(h)
+        assert effects == [("open sesame", "seeds")]
+        assert b"sesame" not in packet.to_json()
+        assert b"seeds" not in packet.to_json()
+        assert json.loads(packet.items[0].text) == {"who": "ana", "word": "[redacted]"}
+        assert "Secret" not in json.dumps(unlock.schema())
+
+
 async def test_the_redact_hook_decides_what_of_a_field_leaves(charge):
     def hook(name, value):
         return f"{value[0]}..." if name == "who" else value

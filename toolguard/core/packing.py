@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -12,10 +13,10 @@ from toolguard.core.envelope import envelope
 from toolguard.core.law import Phase
 from toolguard.core.outbox import answer_anew, interim
 from toolguard.core.packet import HandoffPacket
-from toolguard.core.redact import clear, redacted, redacted_text
+from toolguard.core.redact import clear, hiding, redacted, redacted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Mapping
     from datetime import datetime
 
     from toolguard.core.carried import Standing
@@ -34,6 +35,9 @@ _LEFT_OUT = frozenset({"incomplete", "withdrawn"})
 """Forms of calls that were never whole, or that the provider has taken back: no pair of them can be shown (O10)."""
 
 
+_NONE: Mapping[str, Redact] = MappingProxyType({})
+
+
 class Ticket(NamedTuple):
     """What makes a packet this one and no other: who hands over to whom, when, until when, in which call (its run)."""
 
@@ -46,7 +50,11 @@ class Ticket(NamedTuple):
 
 
 def packet_of(
-    state: State, ticket: Ticket, redact: Redact | None = None, landing: Container[int] = frozenset()
+    state: State,
+    ticket: Ticket,
+    redact: Redact | None = None,
+    landing: Container[int] = frozenset(),
+    marked: Callable[[str], frozenset[str]] = lambda _tool: frozenset(),
 ) -> HandoffPacket:
     """Make the packet, not signed yet.
 
@@ -55,9 +63,15 @@ def packet_of(
         ticket: The hand-off; ``run`` is that of the hand-off tool, whose call counts as done (H3).
         redact: What of a field may be handed on.
         landing: Runs whose outcome is not on disk yet: they count as running (W3).
+        marked: Names a tool's secret parameters: they are hidden wherever the tool's call is told.
     """
-    calls = tuple(_carried(state, run, ticket, redact, landing) for run in state.runs.values() if not run.parent)
-    items = tuple(items_of(state, redact, landing, handing_over=ticket.run))
+    rules = {tool: hiding(names, redact) for tool in _tools(state) if (names := marked(tool))}
+    calls = tuple(
+        _carried(state, run, ticket, rules.get(run.tool, redact), landing)
+        for run in state.runs.values()
+        if not run.parent
+    )
+    items = tuple(items_of(state, redact, landing, rules, handing_over=ticket.run))
     promises = tuple(_promises(state, ticket.run, landing))
     pending = pending_of(items)
     return HandoffPacket(
@@ -78,7 +92,12 @@ def packet_of(
 
 
 def items_of(
-    state: State, redact: Redact | None = None, landing: Container[int] = frozenset(), *, handing_over: int = 0
+    state: State,
+    redact: Redact | None = None,
+    landing: Container[int] = frozenset(),
+    rules: Mapping[str, Redact] = _NONE,
+    *,
+    handing_over: int = 0,
 ) -> Iterator[PacketItem]:
     """The conversation as a model is to see it anew: words as heard, whole calls with their outputs, no notes (O11).
 
@@ -92,7 +111,11 @@ def items_of(
         elif item.kind == "call":
             slot = state.slots[item.call]
             if slot.sent_form not in _LEFT_OUT and (slot.answer is None or slot.answer.form not in _LEFT_OUT):
-                yield _call(state, slot, shown, redact, landing, handing_over)
+                yield _call(state, slot, shown, rules.get(slot.tool, redact), landing, handing_over)
+
+
+def _tools(state: State) -> set[str]:
+    return {slot.tool for slot in state.slots.values()}
 
 
 def pending_of(items: tuple[PacketItem, ...]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -25,6 +25,15 @@ _HINTS = (b"pass", b"pin", b"pan", b"cvv", b"cvc", b"card", b"ssn", b"secret", b
 def by_name(name: str, value: Any) -> Any:
     """Hide fields that are secrets by their names, however they are written (``card_number``, ``cardNumber``)."""
     return HIDDEN if name.replace("_", "").replace("-", "").lower() in _NAMES else value
+
+
+def hiding(names: Container[str], redact: Redact | None) -> Redact:
+    """The same, and these names hidden besides."""
+
+    def hide(name: str, value: Any) -> Any:
+        return HIDDEN if name in names else redact(name, value) if redact is not None else value
+
+    return hide
 
 
 def redacted(raw: bytes, redact: Redact | None) -> msgspec.Raw:

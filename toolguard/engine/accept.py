@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from toolguard.errors import (
     PacketTampered,
     PacketTooNew,
     PacketUnreadable,
+    StoreError,
 )
 from toolguard.stores.base import Append, Swap
 
@@ -117,7 +119,8 @@ class Reception:
         try:
             return await self._take(packet, known, agent=agent, port=port, caller=row.caller)
         except BaseException:
-            await self._swap(packet, version + 1, row)
+            with suppress(StoreError):  # where even that is impossible, the first error is the one to tell
+                await self._swap(packet, version + 1, row)
             raise
 
     async def _take(

@@ -43,6 +43,7 @@ class Delivery:
         self._ledger = ledger
         self._execution = execution
         self._limits = limits
+        self._silent = silent
         self.port = None if silent else port
         self._source = port
         self.floor = Floor(self.pump)
@@ -288,9 +289,8 @@ class Delivery:
 
     def move(self, port: Port | None) -> None:
         """Another model has the conversation from here on: nothing was sent to it, and nobody has asked it yet."""
-        silent = self.port is None and self._source is not None
         self.stop_timers()
-        self.port, self._source = None if silent else port, port
+        self.port, self._source = None if self._silent else port, port
         self.floor.lost()
         self.floor.away = False
         self._shows.clear()

@@ -15,6 +15,8 @@ from toolguard.engine.offers import HandOffRow, offer
 from toolguard.errors import Refused, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.core.packet import HandoffPacket
     from toolguard.core.redact import Redact
     from toolguard.engine.barge_in import BargeIns
@@ -49,6 +51,8 @@ class Transfer:
         self._ledger = execution.ledger
         self._delivery = delivery
         self._barge_ins = barge_ins
+        self.marked: Callable[[str], frozenset[str]] = lambda _tool: frozenset()
+        """Names a tool's parameters that are marked as secret."""
         self._taken: dict[int, int] = {}
         self.waiting = ""
         """A packet that is out, until somebody has accepted it or the conversation goes on here without."""
@@ -133,7 +137,8 @@ class Transfer:
 
     def unsigned(self, record: r.HandOffRecord) -> HandoffPacket:
         """The packet of a hand-off as things stand now."""
-        return packet_of(self._ledger.state, ticket_of(record), self.sealing.redact, self._execution.landing)
+        ticket, landing = ticket_of(record), self._execution.landing
+        return packet_of(self._ledger.state, ticket, self.sealing.redact, landing, self.marked)
 
     def _take(self, own: int) -> None:
         """One hand-off for each response: whoever calls first."""

@@ -16,6 +16,7 @@ from toolguard.engine.intake import Intake
 from toolguard.engine.judging import Judge
 from toolguard.engine.transfer import Transfer
 from toolguard.engine.verdicts import Verdicts
+from toolguard.tools.secret import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,6 +77,7 @@ class Wiring:
         )
         self.intake.on_terminal = self.farewell.expect
         self.transfer = Transfer(self.execution, self.delivery, self.barge_ins, sealing)
+        self.transfer.marked = lambda tool: secrets_of(self.intake.tools(tool))
         self._finish = finish
 
     def _key(self, run: Run) -> str:

@@ -108,8 +108,8 @@ def the_call_is_run_by_the_tool_of_its_agent(played: Played) -> None:
     needs=("two_agents",),
     saboteur=Saboteur(
         "toolguard/engine/delivery.py",
-        old="self.port, self._source = None if silent else port, port",
-        new="self._source = port if silent else self._source",
+        old="self.port, self._source = None if self._silent else port, port",
+        new="self._source = port if self._silent else self._source",
     ),
 )
 def the_result_goes_along_to_the_second_agent(played: Played) -> None:
