@@ -293,12 +293,10 @@ class Delivery:
         self.port, self._source = None if self._silent else port, port
         self.floor.lost()
         self.floor.away = False
-        self._shows.clear()
-        self._sent_since.clear()
-        self._silent_batches.clear()
+        for kept in (self._shows, self._sent_since, self._silent_batches):
+            kept.clear()
         self._cover()
-        self._eager = self._crossed = False
-        self._patient, self._after = True, frozenset()
+        self._eager, self._crossed, self._patient, self._after = False, False, True, frozenset()
 
     def shown(self, calls: Iterable[int]) -> None:
         """The model sees the answers of these calls from the beginning: its next reply may tell of them (S6)."""
