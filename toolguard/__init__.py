@@ -15,6 +15,7 @@ from toolguard.core.finding import DidNotHappen, Finding, Happened, StillUnknown
 from toolguard.core.interrupt import BargeIn, Discarded, Dropped, Ended, HandedOff, Interrupt
 from toolguard.core.law import Phase
 from toolguard.core.packet import HandoffPacket
+from toolguard.core.plan import RecoveryPlan, RecoveryReport
 from toolguard.core.policy import Policy
 from toolguard.engine.guard import Guard
 from toolguard.engine.session import Session
@@ -53,6 +54,8 @@ __all__ = [
     "Invocation",
     "Phase",
     "Policy",
+    "RecoveryPlan",
+    "RecoveryReport",
     "Refused",
     "Secret",
     "Session",

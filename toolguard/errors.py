@@ -146,6 +146,20 @@ class Fenced(StoreError):
     code = "fenced"
 
 
+class StillOwned(StoreError):
+    """A session is to be recovered and the process that owns it is alive.
+
+    Attributes:
+        process: The owner's token.
+    """
+
+    code = "still_owned"
+
+    def __init__(self, what: str, *, ref: str = "", advice: str = "", process: str = "") -> None:
+        super().__init__(what, ref=ref, advice=advice)
+        self.process = process
+
+
 class LeaseLost(StoreError):
     """This process's lease has run out, or has too little left to begin a mutation (T4)."""
 

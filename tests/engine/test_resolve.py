@@ -240,7 +240,7 @@ async def two(tmp_path):
 
 
 async def test_t1_a_live_owner_notices_what_another_process_settled(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolguard.engine.guard._REFRESH", 0.02)
+    monkeypatch.setattr("toolguard.engine.refreshing.EVERY", 0.02)
     owner, other = await two(tmp_path)
     async with owner, other, owner.session("conv-1") as conversation:
         await lose()

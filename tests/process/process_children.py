@@ -196,7 +196,7 @@ class _Stage:
     def __init__(self, app, pipe) -> None:
         self._app = app
         self._pipe = pipe
-        self._guard = app.make_guard(app.DiskStore(app.HOME / "journal"))
+        self._guard = app.make_guard(app.store_of(app.HOME), limits=app.limits_of(app.HOME))
         self._sessions = {}
         self._accepted = []
         self._over = asyncio.Event()
@@ -250,6 +250,29 @@ class _Stage:
     async def keep(self, session: str, **facts) -> None:
         self._sessions[session].facts.keep(**facts)
 
+    async def recover(self, session: str, *, take: bool = False):
+        """What the recovery found, or the error as (name, text)."""
+        recovery = self._guard.recover(session, take=take)
+        try:
+            made = await recovery.__aenter__()
+        except self._app.toolguard.ToolguardError as error:
+            return (type(error).__name__, str(error))
+        self._sessions[session] = made
+        return {"epoch": made.recovery.epoch, "resumed": made.recovery.resumed, "followed": made.recovery.followed}
+
+    async def watch(self, seconds: float):
+        """Sessions that a watch of so many seconds has yielded; they stay open."""
+        found = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for made in self._guard.watch(every=0.05):
+                    self._sessions[made.id] = made
+                    found.append(made.id)
+        return found
+
+    async def token(self) -> str:
+        return self._guard.process
+
     async def call(self, session: str, tool: str, *args, **kwargs):
         """The result, or the error as (name, text)."""
         try:
@@ -289,6 +312,23 @@ class _Stage:
             if time.monotonic() > end:
                 raise TimeoutError(tool)
             await asyncio.sleep(0.005)
+
+    async def until_new_token(self, old: str) -> str:
+        """Wait until this process has noticed that it was found dead, and works under a new token."""
+        end = time.monotonic() + BOUND
+        while self._guard.process == old or self._guard._owner.lease.short:
+            if time.monotonic() > end:
+                raise TimeoutError(old)
+            await asyncio.sleep(0.01)
+        return self._guard.process
+
+    async def until_dead(self, process: str):
+        """Wait until the store says that another process lives no more."""
+        end = time.monotonic() + BOUND
+        while await self._guard.journal.ask(lambda store: store.alive(process)):
+            if time.monotonic() > end:
+                raise TimeoutError(process)
+            await asyncio.sleep(0.02)
 
     async def leave(self, session: str) -> None:
         await self._sessions.pop(session).close()

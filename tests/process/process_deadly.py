@@ -60,8 +60,8 @@ class Deadly:
             answers += self._through(f"commit of {kinds}", lambda append=append: self._store.commit([append]))
         return answers
 
-    def enter(self, session, tenant, *, at):
-        return self._through("enter", lambda: self._store.enter(session, tenant, at=at))
+    def enter(self, session, tenant, *, at, expects=None):
+        return self._through("enter", lambda: self._store.enter(session, tenant, at=at, expects=expects))
 
     def leave(self, session, state):
         self._through("leave", lambda: self._store.leave(session, state))

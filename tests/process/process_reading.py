@@ -1,6 +1,6 @@
 """Reads what processes have left behind: journals, states, chains, and the world."""
 
-from app import world
+from app import store_of, world
 
 from toolguard.core import records as r
 from toolguard.core.chain import verify
@@ -19,7 +19,8 @@ class Journal:
         self._home = home
 
     def __enter__(self):
-        self.store = DiskStore(self._home / "journal", readonly=True)
+        on_disk = not (self._home / "place").exists()
+        self.store = DiskStore(self._home / "journal", readonly=True) if on_disk else store_of(self._home)
         self.store.open("the test")
         return self
 

@@ -40,6 +40,7 @@ class Death:
     effects: int = 0
     found: str | None = None
     cancelled: bool = False
+    held: bool = False
     effects_then: int = 0
     attempts: int = 0
     keys: int = 0
@@ -86,6 +87,7 @@ def look_at(home: Path, deaths: list[Death], *, resumed: bool) -> None:
                 death.effects, death.found = effects, phase
                 heard = journal.records(death.session, r.Heard) if death.session in known else []
                 death.cancelled = any(words.kind == "cancellation" for words in heard)
+                death.held = death.session in known and bool(journal.records(death.session, r.Interrupted))
                 continue
             acting = lines(home, death.session, "acting")
             death.effects_then, death.then = effects, phase
@@ -189,8 +191,14 @@ class TestMutations:
         for death in planned:
             if death.flow == "decline":
                 assert (death.effects_then, death.then) == (0, Phase.FAILED), death
-            elif not death.cancelled:
+            elif not death.cancelled and not death.held:
                 assert (death.effects_then, death.then) == (1, Phase.DONE), death
+
+    def test_g3_what_the_caller_held_by_speaking_does_not_happen_before_they_were_heard(self, deaths):
+        held = [death for death in of(deaths, *MUTATIONS) if death.held and death.found is Phase.PLANNED]
+        assert any(not death.cancelled for death in held)
+        for death in held:
+            assert (death.effects_then, death.then) == (0, Phase.CANCELLED), death
 
     def test_g4_what_the_caller_stopped_does_not_happen_after_a_crash(self, deaths):
         stopped = [death for death in of(deaths, "stopped") if death.cancelled]

@@ -112,7 +112,7 @@ class TestEvidence:
         call = one.start("call", "conv", "send", "ana")
         wait_for(home / "at.send.ana")
         two.do("enter", "conv")
-        assert two.do("phases", "conv") == ["in_doubt"]
+        assert two.do("phases", "conv") == ["committing"]
         return one, two, call
 
     def test_t1_what_the_old_owner_has_done_is_evidence_and_the_new_one_folds_it(self, home, pair):
@@ -129,10 +129,35 @@ class TestEvidence:
         assert (returned.attempt, returned.source) == (1, "body")
         assert_whole(home, {1, 2})
 
-    def test_d3_until_then_it_is_in_doubt(self, home, pair):
-        _one, two, _call = self.begun(home, pair)
-        assert two.do("call", "conv", "send", "ana")[0] == "InDoubt"
+    def test_h1_until_then_the_same_wish_joins_it(self, home, pair):
+        one, two, call = self.begun(home, pair)
+        joined = two.start("call", "conv", "send", "ana")
+        assert two.waiting(joined, 0.3)
+        (home / "go.send.ana").touch()
+        (home / "go.sent.ana").touch()
+        assert two.answer(joined) == one.answer(call) == "send for ana"
+        assert len(lines(home, "ana", "acting")) == 1
+
+    def test_h1_when_its_process_dies_it_is_in_doubt(self, home, pair):
+        one, two, _call = self.begun(home, pair)
+        joined = two.start("call", "conv", "send", "ana")
+        one.kill()
+        two.do("until", "conv", "in_doubt")
+        assert two.answer(joined)[0] == "InDoubt"
         assert lines(home, "ana", "acting") == []
+
+    def test_h1_when_its_process_dies_its_probe_is_asked(self, home, pair):
+        one, two = pair
+        one.start("call", "conv", "wire", "ana")
+        wait_for(home / "at.wire.ana")
+        two.do("enter", "conv")
+        assert two.do("phases", "conv") == ["committing"]
+        (home / "go.wire.ana").touch()
+        wait_for(home / "at.wired.ana")
+        one.kill()
+        two.do("until", "conv", "done")
+        (returned,) = behind(records(home), r.Returned)
+        assert (returned.source, len(lines(home, "ana", "acting"))) == ("probe", 1)
 
     def test_t4_a_stopped_process_that_wakes_says_what_it_did(self, home, pair):
         one, two = pair
@@ -143,7 +168,7 @@ class TestEvidence:
         two.do("enter", "conv")
         (home / "go.send.ana").touch()
         (home / "go.sent.ana").touch()
-        assert two.do("phases", "conv") == ["in_doubt"]
+        assert two.do("phases", "conv") == ["committing"]
         one.signal(signal.SIGCONT)
         two.do("until", "conv", "done")
         assert one.answer(call) == "send for ana"

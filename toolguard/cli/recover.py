@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -12,81 +12,98 @@ import typer
 from toolguard.cli.app import BAD_USE, FINDINGS, PLACE, AppOption, BadUse, JsonOption, StoreOption, emit, run, say
 from toolguard.cli.place import guard_of
 from toolguard.core.law import Phase
-from toolguard.core.records import Recovered
-from toolguard.errors import ToolguardError, UnknownRef
+from toolguard.core.plan import RecoveryReport
+from toolguard.errors import ToolguardError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from toolguard.core.plan import RecoveryPlan
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
 
 _LOOK = 0.05
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recovery found and did.
+class Report(RecoveryReport, frozen=True, kw_only=True):
+    """What a recovery found and did, and what came of it.
 
     Attributes:
-        session: The session's id.
-        cause: Why it had to be recovered.
-        gap_ms: How long nobody had it.
-        resumed: Refs of calls that went on.
-        in_doubt: Refs of calls of which nobody knew whether they had happened.
-        stopped: Refs of calls that were stopped before their effect.
-        now: Where each of these stands now.
+        now: Where each of its calls stands now.
         unsettled: Refs of calls that still wait for a probe or a person.
     """
 
-    session: str
-    cause: str = "nothing was open"
-    gap_ms: float = 0.0
-    resumed: tuple[str, ...] = ()
-    in_doubt: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
-    now: dict[str, str] = {}
+    now: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
     unsettled: tuple[str, ...] = ()
 
 
+class Want(msgspec.Struct, frozen=True):
+    """How the command is to work: how long to wait for a session's runs, take living ones too, print JSON."""
+
+    wait: float
+    take: bool
+    json: bool
+
+
 def recover(
-    session: Annotated[str, typer.Argument(metavar="[SESSION]", help="The session; or --all.")] = "",
+    session: Annotated[str, typer.Argument(metavar="[SESSION]", help="The session; or --all, or --watch.")] = "",
     app: AppOption = "",
+    *,
     everything: Annotated[bool, typer.Option("--all", help="Every open session without a living owner.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until its runs are settled.")] = 30.0,
-    take_over: Annotated[bool, typer.Option("--take-over", help="Also where its process still lives.")] = False,
+    take: Annotated[bool, typer.Option("--take", help="Also where its process still lives.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with sessions as their processes die.")] = False,
+    lasting: Annotated[float, typer.Option("--for", min=0, help="Seconds to watch; 0 for ever.")] = 0.0,
     store: StoreOption = PLACE,
     json: JsonOption = False,
 ) -> None:
     """Resume what a dead process left: reads run again, uncommitted writes go on, committed ones are looked into."""
     if not app:
         raise BadUse("recovering runs tools", advice="Name the application's guard: --app module:guard.")
-    if bool(session) == everything:
-        raise BadUse("name one session, or --all", advice="For example: toolguard recover conv-42 --app app:guard.")
-    if take_over and everything:
-        raise BadUse("--take-over is for one session", advice="Name it.")
-    code = run(_recover(guard_of(app, store), session, wait, take_over=take_over, json=json))
-    if code:
-        raise typer.Exit(code)
+    if (bool(session), everything, watch).count(True) != 1:
+        raise BadUse(
+            "name one session, or --all, or --watch", advice="For example: toolguard recover conv-42 --app app:guard."
+        )
+    if (take or plan) and not session:
+        raise BadUse("--take and --plan are for one session", advice="Name it.")
+    want = Want(wait, take, json)
+    guard = guard_of(app, store)
+    with suppress(KeyboardInterrupt):
+        code = run(_watch(guard, want, lasting) if watch else _recover(guard, session, want, plan=plan))
+        if code:
+            raise typer.Exit(code)
 
 
-async def _recover(guard: Guard, session: str, wait: float, *, take_over: bool, json: bool) -> int:
+async def _recover(guard: Guard, session: str, want: Want, *, plan: bool) -> int:
     code = 0
     async with guard:
-        if session:
-            await _check(guard, session, take_over=take_over)
-        targets = _orphans(guard) if not session else _only(session)
-        async for target in targets:
+        if plan:
+            made = await guard.recover(session).plan()
+            emit(made) if want.json else _show(made)
+            return 0
+        async for target in _orphans(guard) if not session else _only(session):
             try:
-                report = await _one(guard, target, wait)
+                async with guard.recover(target, take=want.take) as conversation:
+                    await _settled(conversation, want)
+                code = max(code, _told(conversation, want))
             except ToolguardError as error:
                 if session:
                     raise
                 typer.echo(str(error), err=True)
                 code = BAD_USE
-                continue
-            emit(report) if json else _print(report)
-            if report.unsettled:
-                code = code or FINDINGS
+    return code
+
+
+async def _watch(guard: Guard, want: Want, lasting: float) -> int:
+    code = 0
+    async with guard, aclosing(guard.watch()) as sessions:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lasting or None):
+                async for conversation in sessions:
+                    await _settled(conversation, want)
+                    await conversation.close()
+                    code = max(code, _told(conversation, want))
     return code
 
 
@@ -101,54 +118,28 @@ async def _orphans(guard: Guard) -> AsyncIterator[str]:
         yield session
 
 
-async def _check(guard: Guard, session: str, *, take_over: bool) -> None:
-    row = await guard.journal.ask(lambda store: store.session(session))
-    if row is None or not row.seq:
-        raise UnknownRef("there is no such session to recover", ref=session, advice="See `toolguard audit sessions`.")
-    if not take_over and await _lives(guard, row.owner):
-        raise BadUse(
-            f"process {row.owner} has it and is alive",
-            ref=session,
-            advice="Leave it there, or take it away with --take-over.",
-        )
-
-
 async def _lives(guard: Guard, owner: str) -> bool:
     return bool(owner) and await guard.journal.ask(lambda store: store.alive(owner))
 
 
-async def _one(guard: Guard, target: str, wait: float) -> Report:
-    async with guard.recover(target) as session:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                while _at_work(session):  # noqa: ASYNC110 -- runs and probes ring no common bell
-                    await asyncio.sleep(_LOOK)
-        epoch = session.wiring.ledger.epoch
-        state = session.state
-    found: Recovered | None = None
-    async for line in guard.trail.records(target):
-        if line.epoch == epoch and isinstance(line.record, Recovered):
-            found = line.record
+async def _settled(conversation: Session, want: Want) -> None:
+    """Wait until the session's runs have ended."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(want.wait):
+            while _at_work(conversation):  # noqa: ASYNC110 -- runs and probes ring no common bell
+                await asyncio.sleep(_LOOK)
+
+
+def _told(conversation: Session, want: Want) -> int:
+    """Say what became of its runs."""
+    state = conversation.state
+    found = conversation.recovery or RecoveryReport(session=conversation.id, cause="nothing was open")
+    refs = {*found.resumed, *found.in_doubt, *found.stopped, *found.followed}
+    now = {state.run_ref(run): run.phase.value for run in state.runs.values() if state.run_ref(run) in refs}
     unsettled = tuple(state.run_ref(state.runs[number]) for number in sorted(state.doubtful))
-    if found is None:
-        return Report(session=target, unsettled=unsettled)
-
-    def refs(runs: tuple[int, ...]) -> tuple[str, ...]:
-        return tuple(state.run_ref(state.runs[number]) for number in runs)
-
-    return Report(
-        session=target,
-        cause=found.cause,
-        gap_ms=found.gap_ms,
-        resumed=refs(found.resumed),
-        in_doubt=refs(found.in_doubt),
-        stopped=refs(found.stopped),
-        now={
-            state.run_ref(state.runs[number]): state.runs[number].phase.value
-            for number in (*found.resumed, *found.in_doubt, *found.stopped)
-        },
-        unsettled=unsettled,
-    )
+    report = Report(**msgspec.structs.asdict(found), now=now, unsettled=unsettled)
+    emit(report) if want.json else _print(report)
+    return FINDINGS if unsettled else 0
 
 
 def _at_work(session: Session) -> bool:
@@ -160,8 +151,24 @@ def _at_work(session: Session) -> bool:
 
 def _print(report: Report) -> None:
     say(f"{report.session}: {report.cause}, {report.gap_ms / 1000:.1f} s after its last record")
-    for word, refs in (("resumed", report.resumed), ("in doubt", report.in_doubt), ("stopped", report.stopped)):
+    for word, refs in (
+        ("resumed", report.resumed),
+        ("in doubt", report.in_doubt),
+        ("stopped", report.stopped),
+        ("followed", report.followed),
+    ):
         for ref in refs:
             say(f"  {ref}  was {word}, is {report.now[ref].replace('_', ' ')}")
     for ref in report.unsettled:
         say(f"  {ref}  needs a person: toolguard resolve {ref} --happened JSON | --did-not-happen --evidence ...")
+
+
+def _show(plan: RecoveryPlan) -> None:
+    lives = "alive" if plan.owner_lives else "gone"
+    owner = f"process {plan.owner} is {lives}" if plan.owner else "nobody has it"
+    say(f"{plan.session}: {owner}; epoch {plan.epoch}, {plan.gap_ms / 1000:.1f} s after its last record")
+    for step in plan.steps:
+        phase = step.phase.replace("_", " ")
+        say(f"  {step.ref}  {step.tool} ({phase}): {step.act.replace('_', ' ')}, because {step.why}")
+    if not plan.steps:
+        say("  nothing is open")

@@ -53,6 +53,9 @@ class Account:
         doubtful: Runs in doubt.
         excluded: Run records that the law refused when they were folded.
         undecided: The kind of the newest words, until an interrupt has decided what they do to the calls.
+        process: The process that owns the session, as its newest ``opened`` says.
+        onsets: Onsets that nothing has settled, with the runs that they hold at their gate (G2).
+        asked_to_wait: Runs that the caller told to hold on.
         facts: What has been established about the caller and the matter, apart from what was said (I23).
         handed: The newest hand-off, empty where there was none.
     """
@@ -88,6 +91,9 @@ class Account:
     closed: str = ""
     excluded: int = 0
     undecided: str = ""
+    process: str = ""
+    onsets: dict[str, set[int]] = field(default_factory=dict[str, set[int]])
+    asked_to_wait: set[int] = field(default_factory=set[int])
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     handed: r.HandOffRecord | None = None
 

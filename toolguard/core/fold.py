@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from toolguard.core import records as r
 from toolguard.core.account import EVENTS, INTERIM, QUIET
+from toolguard.core.holding import hold, planned
 from toolguard.core.interrupt import Discarded
 from toolguard.core.law import Phase, Ruling
 from toolguard.core.slots import Answer, Run, progress_of, run_of, slot_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def _opened(s: Account, rec: r.Opened, _at: int) -> None:
     s.tenant, s.caller, s.agent, s.evidence, s.mode = rec.tenant, rec.caller, rec.agent, rec.evidence, rec.mode
-    s.closed = ""
+    s.closed, s.process = "", rec.process
 
 
 def _context_opened(s: Account, rec: r.ContextOpened, _at: int) -> None:
@@ -60,6 +61,7 @@ def _called(s: Account, rec: r.Called, at: int) -> None:
         if rec.intent:
             s.newest[rec.intent] = rec.run
         _undoing(s, s.runs[rec.run])
+        planned(s, s.runs[rec.run])
     elif rec.verdict in {"confirm", "differs"}:
         s.offers[rec.intent, rec.fingerprint] = (rec.after_turn, at)
     run = s.runs.get(rec.run)
@@ -111,7 +113,7 @@ def _step_kept(_s: Account, run: Run, rec: r.StepKept, _at: int) -> None:
 
 
 def _commit_began(s: Account, run: Run, rec: r.CommitBegan, at: int) -> None:
-    run.key, run.limit, run.committed_at = rec.key, rec.limit, at
+    run.key, run.limit, run.committed_at, run.process = rec.key, rec.limit, at, s.process
     run.began_at = run.began_at or at
     s.open_runs.add(run.number)
     s.writes += 1
@@ -187,6 +189,7 @@ def _interrupted(s: Account, rec: r.Interrupted, _at: int) -> None:
     s.undecided = ""
     if rec.would:
         return
+    hold(s, rec)
     for decided in rec.decisions:
         run = s.runs.get(decided.run)
         if run is None:

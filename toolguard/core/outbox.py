@@ -71,7 +71,7 @@ def _of_run(state: State, slot: Slot, run: Run, *, seen: bool) -> Answer:
     return Answer(form, text, reply, interim=False)
 
 
-_UNAVAILABLE = frozenset({"commit_not_recorded", "store_unavailable"})
+_UNAVAILABLE = frozenset({"commit_not_recorded", "store_unavailable", "lease_short"})
 """Codes of runs that the store kept from beginning."""
 
 

@@ -100,6 +100,7 @@ class Run:
     source: str = "body"
     began_at: int = 0
     committed_at: int = 0
+    process: str = ""
     ended_at: int = 0
     contradicted: bool = False
     concerned: bool = False

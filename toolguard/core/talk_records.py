@@ -49,7 +49,10 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Interrupted(Record, frozen=True, kw_only=True):
-    """An interrupt with all its decisions: one record, whatever the number of calls in flight."""
+    """An interrupt with all its decisions: one record, whatever the number of calls in flight.
+
+    ``closes`` are the onsets that it settles, None for its own one.
+    """
 
     id: str
     interrupt: Interrupt
@@ -58,6 +61,7 @@ class Interrupted(Record, frozen=True, kw_only=True):
     filed: tuple[int, ...] = ()
     would: bool = False
     cause: str = ""
+    closes: tuple[str, ...] | None = None
 
 
 class Heard(Record, frozen=True, kw_only=True):
@@ -192,13 +196,23 @@ class Noticed(Record, frozen=True, kw_only=True):
 
 
 class Recovered(Record, frozen=True, kw_only=True):
-    """A new owner folded the journal and went on."""
+    """A new owner folded the journal and went on; runs by number, calls by order number.
+
+    ``in_doubt`` holds all that were in doubt then, ``probed`` those of them whose probe is asked.
+    """
 
     cause: str
     gap_ms: float
     resumed: tuple[int, ...] = ()
     in_doubt: tuple[int, ...] = ()
     stopped: tuple[int, ...] = ()
+    probed: tuple[int, ...] = ()
+    followed: tuple[int, ...] = ()
+    epoch_before: int = 0
+    previous_owner: str = ""
+    calls_carried: int = 0
+    context_replayed: int = 0
+    owed: tuple[int, ...] = ()
 
 
 class Switched(Record, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _Onset:
-    __slots__ = ("ended_wall", "id", "limit", "opened_wall", "quiet", "words")
+    __slots__ = ("ended_wall", "id", "inherited", "limit", "opened_wall", "quiet", "words")
 
     def __init__(self, onset: str, opened_wall: int) -> None:
         self.id = onset
@@ -34,6 +34,7 @@ class _Onset:
         self.ended_wall = 0
         self.quiet = 0.0
         self.words = ""
+        self.inherited = False
         self.limit: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
@@ -99,7 +100,7 @@ class BargeIns:
     def planned(self, run: Run) -> None:
         """A run planned while somebody speaks is decided for every open onset (G1)."""
         self.holds.planned(run)
-        for onset in self._open.values():
+        for onset in [one for one in self._open.values() if not one.inherited]:
             self._hold(
                 self._decisions.make(BargeIn(stage="onset", at=self._now(), onset=onset.id), [run], onset=onset.id)
             )
@@ -158,6 +159,25 @@ class BargeIns:
         """Another connection hears the caller from here on: what is being said settles by the same limit (G3)."""
         for onset in self._speaking():
             self.speech_ended(onset)
+
+    def inherit(self, held: dict[int, set[str]]) -> None:
+        """Hold these runs for what the caller was saying when the last owner died, until the caller is heard (G3).
+
+        Args:
+            held: Onsets by run; none where the caller had asked to wait.
+        """
+        if not held:
+            return
+        for onset in sorted({one for onsets in held.values() for one in onsets}):
+            new = self._open[onset] = _Onset(onset, self._ledger.clock.wall())
+            new.inherited, new.ended_wall, new.quiet = True, new.opened_wall, self._limits.hold
+            new.limit = asyncio.get_running_loop().call_later(new.quiet, self._limit, onset)
+        for run, onsets in held.items():
+            for onset in onsets:
+                self._gate.hold(run, onset)
+        waiting = [run for run, onsets in held.items() if not onsets]
+        if waiting:
+            self.holds.asked_to_wait(waiting)
 
     def forget(self) -> None:
         """The caller's line is gone: a drop ends the caller's speech (G5)."""
@@ -227,8 +247,14 @@ class BargeIns:
 
     def _settle(self, interrupt: BargeIn, closes: Iterable[str], spoken: int = 0) -> list[r.Decided]:
         held_on = interrupt.kind == "hold_on"
+        closes = tuple(closes)
+        if interrupt.kind not in {"noise", "backchannel"}:  # a turn of the caller also answers what was lost
+            closes += tuple(one.id for one in self._open.values() if one.inherited and one.id not in closes)
         decided = self._decisions.make(
-            interrupt, self._decisions.in_motion(spoken), onset=interrupt.onset if held_on else ""
+            interrupt,
+            self._decisions.in_motion(spoken),
+            onset=interrupt.onset if held_on else "",
+            closes=None if closes == (interrupt.onset,) else closes,
         )
         keep = {one.run for one in decided if one.choice == "hold"}
         if held_on and keep:
@@ -255,8 +281,11 @@ class BargeIns:
         open_ = self._open.get(onset)
         if open_ is None:
             return
+        if open_.inherited and any(not one.inherited for one in self._open.values()):  # the caller's next turn settles
+            open_.limit = asyncio.get_running_loop().call_later(open_.quiet, self._limit, onset)
+            return
         traits = self._delivery.traits
-        deaf = traits is not None and not traits.transcribes
+        deaf = (traits is not None and not traits.transcribes) or open_.inherited
         kind: Kind = "unknown" if open_.words or deaf else "noise"
         sure = float(kind == "noise")
         settled = BargeIn(stage="settled", at=self._now(), kind=kind, said=open_.words, confidence=sure, onset=onset)

@@ -61,9 +61,18 @@ class Decisions:
         return self._delivery.began.get(slot.generation, slot.at)
 
     def make(
-        self, interrupt: Interrupt, runs: list[Run], *, onset: str = "", only_stop: bool = False
+        self,
+        interrupt: Interrupt,
+        runs: list[Run],
+        *,
+        onset: str = "",
+        only_stop: bool = False,
+        closes: tuple[str, ...] | None = None,
     ) -> list[r.Decided]:
-        """Ask, write one record, act. With ``only_stop`` nothing but a stop counts (a partial transcript, G4)."""
+        """Ask, write one record, act. With ``only_stop`` nothing but a stop counts (a partial transcript, G4).
+
+        ``closes`` are the onsets that the interrupt settles; None for its own.
+        """
         decided = self._verdicts.decide(interrupt, runs)
         if only_stop:
             decided = [one for one in decided if one.choice == "stop"]
@@ -80,6 +89,7 @@ class Decisions:
                 decisions=tuple(decided),
                 filed=filed,
                 would=self.watching,
+                closes=() if only_stop else closes,
             )
         )
         if self.watching:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from toolguard.core import records as r
+from toolguard.core.plan import Circumstances
 from toolguard.core.policy import name_of
 from toolguard.core.state import State
 from toolguard.core.unheard import Unheard, unheard_of
 from toolguard.engine.asking import Asker
+from toolguard.engine.clock import SystemClock
+from toolguard.engine.fencing import let_go
 from toolguard.engine.folding import fold
 from toolguard.engine.fresh import FreshReads
 from toolguard.engine.ledger import Ledger
 from toolguard.engine.observe import Watch
-from toolguard.engine.recover import Recovery
+from toolguard.engine.recover import Recovery, facts_from
 from toolguard.engine.session import Session
 from toolguard.engine.snapshots import Snapshots
+from toolguard.engine.taking import ANYHOW, Entered, Taking, begun, committing_elsewhere, take
 from toolguard.engine.toolbox import check_scopes
 from toolguard.engine.wiring import Wiring
 from toolguard.errors import StoreBusy, StoreError
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from toolguard.engine.clock import Clock
     from toolguard.engine.journal import Journal
     from toolguard.engine.limits import Limits
+    from toolguard.engine.owner import Owner
     from toolguard.engine.port import Port
     from toolguard.engine.switches import Switches
     from toolguard.engine.transfer import Sealing
@@ -64,6 +70,7 @@ class Entrance:
         listener: Listener | None,
         mode: str,
         follow_up: FollowUp | None,
+        owner: Owner,
         sealing: Sealing,
     ) -> None:
         self.sealing = sealing
@@ -80,7 +87,8 @@ class Entrance:
         self._snapshots = Snapshots(journal)
         self._secret = b""
         self._fresh: FreshReads | None = None
-        self.sessions: dict[str, Session] = {}
+        self.owner = owner
+        self.sessions = owner.sessions
 
     async def open(self) -> None:
         """Open the journal and read what the store keeps for all sessions.
@@ -91,6 +99,7 @@ class Entrance:
         async for attempt in _patiently():
             with attempt:
                 await self._journal.open()
+                await self.owner.lease.begin()
                 self._secret = await self._journal.ask(_secret)
                 if not self.sealing.key:
                     self.sealing = self.sealing._replace(key=hmac.digest(self._secret, b"packets", "sha256"))
@@ -113,6 +122,7 @@ class Entrance:
         caller: str | None,
         port: Port | None,
         begin: Callable[[Ledger], None] | None = None,
+        taking: Taking = ANYHOW,
     ) -> Session:
         """Take a session over for this process and go on with it where its journal ends.
 
@@ -120,39 +130,100 @@ class Entrance:
 
         Raises:
             DeclarationError: A tool needs a caller and the session has none.
-            StoreError: The session cannot be journaled, or belongs to another tenant.
+            StillOwned: Its owner lives and ``taking`` does not take it away.
+            StoreError: The session cannot be journaled, or belongs to another tenant, or somebody else was first.
         """
         check_scopes(known, id, caller)
-        row = await self._row(id, tenant)
+        entered = await self._take(id, tenant, taking)
         ignored: list[str] = []
-        state, last = await fold(self._journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
+        try:
+            row = entered.row
+            state, last = (
+                await fold(self._journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
+            )
+            given = await self._circumstances(state, last, entered, known, taking)
+        except BaseException:
+            await self._leave(id)
+            raise
         ledger = Ledger(state, self._journal, self._clock, row.epoch)
         ledger.seen = row.seq
         self._snapshots.watch(ledger)
         wiring = self._wire(ledger, known, port)
+        wiring.execution.lease = self.owner.lease
         ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
         if begin is not None:
             begin(ledger)
         elif row.seq:
             ledger.write(r.ContextOpened(context=state.context + 1, agent=agent, cause="a new connection"))
         session = Watch(wiring) if self._mode == "observe" else Session(wiring)
-        self.sessions[id] = session
+        ledger.on_fenced = partial(self._fenced, session)
+        self.owner.add(session)
         for why in ignored:
             wiring.execution.notice("snapshot_ignored", why)
         if row.seq:
-            Recovery(wiring.execution, known.get, self._limits.resume_window).resume(last)
+            self._recover(session, entered, given, known, taking)
             wiring.claims.repair()
         return session
 
-    async def _row(self, id: str, tenant: str) -> SessionRow:  # noqa: A002
+    def _recover(
+        self,
+        session: Session,
+        entered: Entered,
+        given: Circumstances,
+        known: dict[str, Tool[Any, Any]],
+        taking: Taking,
+    ) -> None:
+        """Carry the plan out, where there is something to go on with."""
+        state = session.state
+        left = entered.before is not None and entered.before.state == "open" and entered.before.epoch
+        if left or taking.cause or state.open_runs or state.doubtful:
+            report = begun(entered, given.gap, taking.cause)
+            session.recovery = Recovery(session.wiring, known.get, given).carry_out(report)
+
+    async def _take(self, id: str, tenant: str, taking: Taking) -> Entered:  # noqa: A002
         at = self._clock.wall()
         async for attempt in _patiently():
             with attempt:
-                row = await self._journal.ask(lambda store: store.enter(id, tenant, at=at))
-                if row.tenant != tenant:
-                    raise StoreError(f"it belongs to tenant {row.tenant!r}", ref=id, advice="Use another id.")
-                return row
+                return await self._journal.ask(lambda store: take(store, id, tenant, at, taking))
         raise StoreBusy("the session could not be entered", ref=id, advice="Try again.")
+
+    async def _leave(self, id: str) -> None:  # noqa: A002
+        """It could not be gone on with: nobody has it, so that somebody else may try."""
+        with suppress(StoreError):
+            await self._journal.ask(lambda store: store.leave(id, "open"))
+
+    async def _circumstances(
+        self, state: State, last: int, entered: Entered, known: dict[str, Tool[Any, Any]], taking: Taking
+    ) -> Circumstances:
+        """What the plan for a session depends on, beside its state."""
+        others = committing_elsewhere(state)
+        here = {state.process} if state.session in self.sessions else set[str]()
+        alive = set(here)
+        if others - {self._journal.process}:
+            alive |= await self._journal.ask(lambda store: {one for one in others if not store.bury(one)})
+        return Circumstances(
+            facts=facts_from(known.get),
+            lives=alive.__contains__,
+            gap=self.gap(last, taking.at or entered.now),
+            window=self._limits.resume_window,
+            doubtful=entered.doubtful,
+            sweep=taking.sweep,
+            watching=self._mode == "observe",
+        )
+
+    def gap(self, last: int, now: int) -> float:
+        """Seconds since the last record, by the store's clock; a negative age counts as none (T5).
+
+        A clock of the application's own stands in for the store's.
+        """
+        wall = now if isinstance(self._clock, SystemClock) else self._clock.wall()
+        return max(0.0, (wall - last) / 1e9)
+
+    def _fenced(self, session: Session) -> None:
+        """Somebody else owns the session: what has no effect yet ends as soon as the loop comes round."""
+        living = self.sessions.get(session.id)  # another agent's session may go on over the same parts
+        self.owner.lost(living if living is not None and living.wiring is session.wiring else session)
+        asyncio.get_running_loop().call_soon(let_go, session.wiring)
 
     def _wire(self, ledger: Ledger, known: dict[str, Tool[Any, Any]], port: Port | None) -> Wiring:
         return Wiring(
@@ -195,10 +266,12 @@ class Entrance:
             recovered=bool(row.seq),
         )
 
-    async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:
+    async def _finished(self, wiring: Wiring, entry: Entry | None, resumable: bool) -> None:
         session = wiring.ledger.state.session
-        self.sessions.pop(session, None)
         self._snapshots.forget(session)
+        self.owner.drop(wiring)
+        if entry is None:
+            return
         try:
             async with asyncio.timeout(self._limits.drain):
                 await self._journal.fate(entry)

@@ -11,6 +11,7 @@ from toolguard.core.effect import Effect
 from toolguard.core.law import Phase, Ruling
 from toolguard.engine.attempts import Attempts
 from toolguard.engine.clock import moment
+from toolguard.engine.committing import Commits
 from toolguard.engine.live import Live
 from toolguard.engine.outcome import Outcomes
 from toolguard.errors import ClaimLost, Fenced, Refused, StoreError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from toolguard.engine.batch import Entry
     from toolguard.engine.fresh import FreshReads
     from toolguard.engine.gate import Gate
+    from toolguard.engine.lease import Lease
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
     from toolguard.tools.arguments import Arguments
@@ -54,6 +56,8 @@ class Execution:
         self.scope_of: Callable[[str], str] = lambda _scope: ""
         self.outcomes = Outcomes(self)
         self._attempts = Attempts(self, self.outcomes)
+        self._commits = Commits(self)
+        self.lease: Lease | None = None
         self.on_settled: Callable[[Live], None] = lambda _live: None
         self.on_ending: Callable[[Run], None] = lambda _run: None
         self.on_overdue: Callable[[Live], None] = lambda _live: None
@@ -79,11 +83,12 @@ class Execution:
         live.task = asyncio.create_task(self._drive(live), name=f"toolguard:{run.tool}")
         return live
 
-    def adopt(self, run: Run, tool: Tool[Any, Any], arguments: Arguments) -> Live:
-        """Keep an eye on a run in doubt whose body is gone."""
+    def adopt(self, run: Run, tool: Tool[Any, Any], arguments: Arguments, *, settled: bool = True) -> Live:
+        """Keep an eye on a run whose body is gone, or (not ``settled``) goes on in another process."""
         live = Live(run, tool, arguments, injected={}, planned=None)
-        live.given_up = True
-        live.tell()
+        if settled:
+            live.given_up = True
+            live.tell()
         self.live[run.number] = live
         return live
 
@@ -134,63 +139,16 @@ class Execution:
         return ""
 
     async def commit(self, live: Live, number: int) -> str:
-        """Pass the gate, write ``commit_began`` durably, look at the gate once more, hand out the key (W1, W2).
+        """Pass the gate, write the commit record, hand out the key (W1, W2).
 
         Raises:
             Refused: The run was stopped, or the record could not be written; nothing happened.
         """
-        run, ledger = live.run, self.ledger
-        self.disarm(live, keep=True)
-        inherits = live.parent is not None and live.parent.committed
-        if not inherits:
-            await self.gate.passing(run, number)
-        self._check_may_commit(live)
-        key = run.key or self.keys(run)
-        spec = live.spec
-        live.window = True
-        entry = ledger.write(
-            r.CommitBegan(run=run.number, attempt=number, key=key, limit=spec.hard_limit + spec.settles_within),
-            durable=run.effect is Effect.MUTATION and spec.durability != "process",
-            wait=True,
-            after=live.planned,
-        )
-        try:
-            await ledger.journal.fate(entry, within=self.limits.commit)
-            if not inherits:
-                await self.gate.passing(run, number)
-        except (ClaimLost, Fenced):
-            raise
-        except (StoreError, TimeoutError) as error:
-            self._not_begun(live, number, "commit_not_recorded", str(error) or "the store did not answer in time")
-            raise Refused(
-                "its commit could not be recorded", ref=ledger.state.run_ref(run), advice="Nothing happened."
-            ) from error
-        except Refused as error:
-            self._not_begun(live, number, "stopped_before_effect", error.what)
-            raise
-        except asyncio.CancelledError:
-            self._not_begun(live, number, "stopped_before_effect", live.stop_reason or "cancelled")
-            raise
-        if self.fresh is not None:
-            await self.fresh.stale([self.scope_of(scope) for scope in ("caller", "tenant")])
-        live.window = False
-        live.committed = True
-        self._attempts.arm(live, spec.time_limit, started=True)
-        return key
+        return await self._commits.begin(live, number)
 
-    def _check_may_commit(self, live: Live) -> None:
-        run, ref = live.run, self.ledger.state.run_ref(live.run)
-        self.ledger.check_owner()
-        if run.phase.final or live.given_up:
-            raise Refused(f"the run is {run.phase.value}", ref=ref, advice="Nothing happened; end the body.")
-        if self.unrecorded:
-            raise Refused(
-                "an earlier outcome could not be recorded yet", ref=ref, advice="Try again when the store is back (W4)."
-            )
-
-    def _not_begun(self, live: Live, number: int, code: str, why: str) -> None:
-        live.window = False
-        self.outcomes.fail(live, number, code, why, refused=True)
+    def arm(self, live: Live) -> None:
+        """Start the time limit of a run that has passed its gate, or go on with the rest of it (G7)."""
+        self._attempts.arm(live, live.spec.time_limit, started=True)
 
     def stop(self, number: int, reason: str, interrupt: str = "") -> bool:
         """Stop a run before its effect; False where that is not possible any more (I09)."""

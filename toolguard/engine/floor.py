@@ -22,6 +22,7 @@ class Floor:
         asked: A reply was asked for and has not begun; after :data:`BEGINS` seconds it will not any more (H6).
         playing: The generation whose audio the caller hears at the moment.
         expecting: The platform is about to start a reply by itself.
+        coming: Calls that have come and are looked up in the store first: they are answered before a reply (O2).
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -31,6 +32,7 @@ class Floor:
         self._asked = False
         self.playing = ""
         self.expecting = False
+        self.coming: set[int] = set()
         self.away = False
         self._expiry: asyncio.TimerHandle | None = None
         self._begins: asyncio.TimerHandle | None = None
@@ -56,7 +58,7 @@ class Floor:
     @property
     def free(self) -> bool:
         """Whether a reply may be asked for: nobody speaks and no response is active or about to be (O5)."""
-        return not (self.speaking or self.active or self.asked or self.expecting or self.away)
+        return not (self.speaking or self.active or self.asked or self.expecting or self.away or self.coming)
 
     @property
     def idle(self) -> bool:

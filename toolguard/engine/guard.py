@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -16,16 +15,19 @@ from toolguard.engine.accepting import Accepting
 from toolguard.engine.clock import SystemClock
 from toolguard.engine.entrance import Entrance
 from toolguard.engine.feed import Feed
-from toolguard.engine.folding import fold
 from toolguard.engine.journal import Journal
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
-from toolguard.engine.resolve import Resolver, catch_up_all
+from toolguard.engine.owner import Owner, new_token
+from toolguard.engine.recovering import Recover, Recoverer
+from toolguard.engine.refreshing import Refresher
+from toolguard.engine.resolve import Resolver
 from toolguard.engine.session import Session, held
 from toolguard.engine.switches import Switches
 from toolguard.engine.toolbox import by_name
 from toolguard.engine.transfer import Sealing
-from toolguard.errors import DeclarationError, StoreError, ToolguardError
+from toolguard.engine.watching import Watching
+from toolguard.errors import DeclarationError, StoreError
 from toolguard.stores.locate import store_from
 
 if TYPE_CHECKING:
@@ -36,17 +38,16 @@ if TYPE_CHECKING:
     from toolguard.core.finding import Finding
     from toolguard.core.policy import Policy
     from toolguard.core.redact import Redact
-    from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
     from toolguard.engine.feed import Event
     from toolguard.engine.port import Port
+    from toolguard.engine.watching import Swept
     from toolguard.listen.heard import Listener
     from toolguard.stores.base import Store
     from toolguard.tools.tool import Tool
 
 Mode = Literal["enforce", "observe"]
 T = TypeVar("T")
-_REFRESH = 1.0
 
 
 class Guard(Accepting):
@@ -93,12 +94,11 @@ class Guard(Accepting):
         self.mode: Mode = mode
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
-        self.process = f"{os.getpid()}-{secrets.token_hex(6)}"
-        self.journal = Journal(self._store, self.process)
-        self.journal.refused = self._taken_over
+        self.journal = Journal(self._store, new_token())
         self.journal.delayed = self._delayed
         self.feed = Feed(self.journal)
         self.switches = Switches(self.journal)
+        self._owner = Owner(self.journal, self.limits)
         self._entrance = Entrance(
             self.journal,
             self.switches,
@@ -108,13 +108,15 @@ class Guard(Accepting):
             listener=listener,
             mode=mode,
             follow_up=follow_up,
+            owner=self._owner,
             sealing=Sealing(packet_key, redact),
         )
-        self._refresher: asyncio.Task[None] | None = None
         self._opening: asyncio.Lock | None = None
         self._pid = os.getpid()
         self._open = False
         self.sessions = self._entrance.sessions
+        self._refresher = Refresher(self.switches, self.sessions)
+        self._recoverer = Recoverer(self.journal, self._entrance, self.limits, self._tools, self.open)
 
     # -- opening and closing ------------------------------------------------------------------------------------
 
@@ -139,18 +141,16 @@ class Guard(Accepting):
             await self.switches.read()
             self._open = True
             if self._store.threaded:
-                self._refresher = asyncio.create_task(self._refresh(), name="toolguard:refresh")
+                self._refresher.begin()
 
     async def close(self) -> None:
         """End all sessions of this process as a shutdown, write what is waiting, close the store."""
         if not self._open:
             return
-        for session in list(self.sessions.values()):
+        for session in [*self.sessions.values(), *self._owner.fenced]:
             await session.close("shutdown")
-        if self._refresher is not None:
-            self._refresher.cancel()
-            await asyncio.gather(self._refresher, return_exceptions=True)
-            self._refresher = None
+        await self._owner.lease.end()
+        await self._refresher.end()
         self._entrance.close()
         self._open = False
         await self.journal.close()
@@ -164,23 +164,10 @@ class Guard(Accepting):
         """Close."""
         await self.close()
 
-    async def _refresh(self) -> None:
-        """Once a second: what other processes of the store have said meanwhile."""
-        while True:
-            await asyncio.sleep(_REFRESH)
-            await self.switches.read()
-            await catch_up_all(self.sessions)
-
     def _delayed(self, sessions: set[str], error: StoreError) -> None:
         """Records have to wait for a failing store: the trail will say so (W4)."""
         for session in sessions & self.sessions.keys():
             self.sessions[session].wiring.execution.notice("recording_delayed", str(error))
-
-    def _taken_over(self, entry: Entry) -> None:
-        """A record was refused because another process owns the session: this one says no more for it (T1)."""
-        session = self.sessions.get(entry.append.session)
-        if session is not None and session.wiring.ledger.epoch == entry.append.epoch:
-            session.wiring.ledger.fenced = True
 
     # -- sessions -----------------------------------------------------------------------------------------------
 
@@ -213,18 +200,28 @@ class Guard(Accepting):
         async with held(session):
             yield session
 
-    @asynccontextmanager
-    async def recover(self, id: str, *, agent: str = "") -> AsyncGenerator[Session]:  # noqa: A002
-        """Go on with a session that another process left behind (H4)."""
-        await self.open()
-        row = await self.journal.ask(lambda store: store.session(id))
-        if row is None or not row.seq:
-            raise ToolguardError("there is no such session to recover", ref=id, advice="See `toolguard audit`.")
-        state, _ = await fold(self.journal, id)
-        async with self.session(
-            id, agent=agent or state.agent, tenant=row.tenant, caller=state.caller or None
-        ) as session:
-            yield session
+    def recover(self, id: str, *, agent: str = "", take: bool = False) -> Recover:  # noqa: A002
+        """Go on with a session that another process left behind (H4).
+
+        ``async with guard.recover("conv-42") as conversation`` goes on; ``await guard.recover("conv-42").plan()`` says
+        what would be done. With ``take`` also where its process is alive: what that one commits is followed from here.
+        """
+        return Recover(self._recoverer, id, agent=agent, take=take)
+
+    def watch(self, *, every: float = 1.0, tenant: str | None = None) -> AsyncGenerator[Session]:
+        """Claim sessions whose process has died and give each of them, recovered, to whoever iterates.
+
+        Each stays open until it is closed (``await conversation.close()``). Those past the resume window are swept.
+
+        Args:
+            every: Seconds between two looks.
+            tenant: Only this tenant's sessions.
+        """
+        return Watching(self._recoverer).sessions(every=every, tenant=tenant)
+
+    async def sweep(self, *, tenant: str | None = None) -> list[Swept]:
+        """Put away sessions that nobody owns and nobody came back to within the resume window (H5)."""
+        return await Watching(self._recoverer).sweep(tenant=tenant)
 
     async def enter(
         self,
@@ -240,6 +237,11 @@ class Guard(Accepting):
         await self.open()
         known = {**self._tools, **by_name(tools or ())}
         return await self._entrance.enter(id, known, agent=agent, tenant=tenant, caller=caller, port=port)
+
+    @property
+    def process(self) -> str:
+        """This process's token; it changes where somebody has found the process dead (T4)."""
+        return self.journal.process
 
     # -- the outside --------------------------------------------------------------------------------------------
 

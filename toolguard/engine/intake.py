@@ -89,6 +89,7 @@ class Intake:
             self.injected[arrival.number] = injected
         intent = self._judge.intent(tool.spec, arguments)
         if self._must_look(tool, intent):
+            self._delivery.floor.coming.add(arrival.number)
             self._later_on(arrival.number, self._look_first(arrival, tool, arguments, intent))
         else:
             self._admit(arrival, tool, arguments, intent, None)
@@ -125,6 +126,8 @@ class Intake:
             self._admit(arrival, tool, arguments, intent, claim, parent=again.parent if again is not None else None)
         if again is not None:
             again.tell()
+        self._delivery.floor.coming.discard(arrival.number)
+        self._delivery.pump()
 
     def _again(self, known: int, arrival: Arrival, tool: Tool[Any, Any] | None, raw: Any) -> int:
         """The same call id again: the same answer, or, with other arguments, a conflict (S5, I04)."""
@@ -198,6 +201,10 @@ class Intake:
         parent: Live | None = None,
     ) -> None:
         spec = tool.spec
+        if self._ledger.fenced:
+            why = "another process has the conversation now."
+            self._answers.at_once(arrival, tool, arguments, "unavailable", why=why, intent=intent)
+            return
         bar = barred(
             self._ledger.state,
             tool,
@@ -283,7 +290,7 @@ class Intake:
     def refused(self, live: Live, error: StoreError) -> None:
         """The store refused a run's claim: somebody else is at it, so the call is judged again with what stands."""
         if not isinstance(error, ClaimLost):
-            self._ledger.fenced = True
+            self._ledger.fence()
             live.error = error
             live.tell()
             return

@@ -19,7 +19,7 @@ from loguru import logger
 
 from toolguard.engine.batch import Entry
 from toolguard.engine.lander import MAX_BATCH, MAX_WAITING, Lander
-from toolguard.errors import Fenced, StoreError, StoreUnavailable
+from toolguard.errors import Fenced, LeaseLost, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Journal:
         self.landed: Callable[[list[Entry]], None] | None = None
         """Called on the loop with every batch that landed, when set (the feed sets it while somebody listens)."""
         self.refused: Callable[[Entry], None] | None = None
-        """Called on the loop for an append that was refused because somebody else owns its session by now."""
+        """Called on the loop for an append that was refused: its session has another owner, or the lease is short."""
         self.delayed: Callable[[set[str], StoreError], None] | None = None
         """Called on the loop with sessions whose records have to wait, because the store fails."""
         self._lander = Lander(store, self._waits)
@@ -84,6 +84,21 @@ class Journal:
         except StoreError:
             self._stop()
             raise
+
+    async def rejoin(self, process: str) -> None:
+        """Open the store again under another token: the old one was found dead.
+
+        Raises:
+            StoreError: The store cannot be opened; the journal stays as it is and may be asked again.
+        """
+
+        def again(store: Store) -> None:
+            with suppress(StoreError):
+                store.close()
+            store.open(process)
+
+        await self.ask(again)
+        self.process = process
 
     async def close(self) -> None:
         """Write what is waiting, close the store, end the thread; a store that hangs is left to its thread."""
@@ -262,7 +277,7 @@ class Journal:
                     waiter.set_exception(entry.error)
                 elif entry.receipt is not None:
                     waiter.set_result(entry.receipt)
-            if isinstance(entry.error, Fenced) and self.refused is not None:
+            if isinstance(entry.error, (Fenced, LeaseLost)) and self.refused is not None:
                 self.refused(entry)
         if self.landed is not None:
             good = [entry for entry in batch if entry.receipt is not None and entry.records]

@@ -9,6 +9,7 @@ import msgspec
 from toolguard.core import records as r
 from toolguard.core.law import Phase
 from toolguard.core.lazy import highest
+from toolguard.engine.batch import Entry
 from toolguard.errors import Fenced
 from toolguard.stores.base import Append, Mark
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from toolguard.core.frame import Draft
     from toolguard.core.slots import Run
     from toolguard.core.state import State
-    from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
     from toolguard.engine.journal import Journal
     from toolguard.stores.base import Swap
 
 GROWN = 1024
 """Records after which a session is due for a snapshot."""
+_TAKEN = ("another process owns this session now", "Stop serving it here; the new owner goes on.")
 _EVIDENCE = (r.Returned, r.Failed, r.Lost, r.NeverCommitted, r.Contradicted)
 
 
@@ -69,6 +70,11 @@ class Ledger:
         self.epoch = epoch
         self.claims: dict[str, tuple[int, ClaimRow | None]] = {}
         self.fenced = False
+        self._why: tuple[str, str] | None = None
+        self.on_fenced: Callable[[], None] = lambda: None
+        """Called once when the session is fenced; the flag is up by then."""
+        self.followed: set[int] = set()
+        """Runs that another living process is committing (H1)."""
         self.seen = 0
         """How far the journal has been looked through for evidence of others."""
         self.calls = highest(state.slots)
@@ -94,13 +100,14 @@ class Ledger:
         wait: bool = False,
         swaps: Sequence[Swap] = (),
         after: Entry | None = None,
+        lease: float = 0.0,
     ) -> Entry:
         """Fold records into the state at once and queue them as one append.
 
         From this moment everything in this process sees them; :meth:`journal.fate` tells whether they are kept.
         """
         self.fold(*records)
-        return self.append(*records, durable=durable, wait=wait, swaps=swaps, after=after)
+        return self.append(*records, durable=durable, wait=wait, swaps=swaps, after=after, lease=lease)
 
     def fold(self, *records: r.Record) -> None:
         """Fold records into the state; :meth:`append` has to follow in the same turn of the loop."""
@@ -115,8 +122,9 @@ class Ledger:
         wait: bool = False,
         swaps: Sequence[Swap] = (),
         after: Entry | None = None,
+        lease: float = 0.0,
     ) -> Entry:
-        """Queue records that the state has folded already."""
+        """Queue records that the state has folded already; a fenced owner has nothing to say but evidence (T1)."""
         at = self.clock.wall()
         state = self.state
         drafts: list[Draft] = [r.encode(record, at) for record in records]
@@ -124,14 +132,13 @@ class Ledger:
         if self._fresh >= GROWN and self.grown is not None:
             self._fresh = 0
             self.grown()
-        append = Append(
-            state.session,
-            None if self._evidence(records[0]) else self.epoch,
-            tuple(drafts),
-            durable,
-            tuple(swaps),
-            self._marks(records, at),
-        )
+        epoch = None if self._evidence(records[0]) else self.epoch
+        marks = self._marks(records, at)
+        append = Append(state.session, epoch, tuple(drafts), durable, tuple(swaps), marks, lease)
+        if self.fenced and epoch is not None:
+            entry = Entry(append, records, after, awaited=wait)
+            entry.error = self.not_owner()
+            return entry
         return self.journal.put(append, records, wait=wait, after=after)
 
     def _evidence(self, record: r.Record) -> bool:
@@ -175,8 +182,17 @@ class Ledger:
             Fenced: Somebody else owns it.
         """
         if self.fenced:
-            raise Fenced(
-                "another process owns this session now",
-                ref=self.state.session,
-                advice="Stop serving it here; the new owner goes on.",
-            )
+            raise self.not_owner()
+
+    def not_owner(self) -> Fenced:
+        """Why this process may not decide for the session any more, and what to do."""
+        what, advice = self._why or _TAKEN
+        return Fenced(what, ref=self.state.session, advice=advice)
+
+    def fence(self, what: str = "", advice: str = "") -> None:
+        """This process owns the session no more: it decides nothing from here on (T1)."""
+        if self.fenced:
+            return
+        self.fenced = True
+        self._why = (what, advice) if what else None
+        self.on_fenced()

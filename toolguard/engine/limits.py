@@ -20,6 +20,8 @@ class Limits:
         farewell: Silence after the farewell before a terminal tool may run (G1).
         resume_window: How long a dropped caller may stay away (semantics 7).
         reply_grace: How long to wait for the reply that the platform starts by itself after the caller's turn.
+        lease: How long a process counts as alive without a sign of life, where the store cannot see it (T4).
+        margin: What has to be left of the lease when a mutation begins (T4).
     """
 
     hold: float = 1.5
@@ -32,3 +34,5 @@ class Limits:
     farewell: float = 0.3
     resume_window: float = 60.0
     reply_grace: float = 2.0
+    lease: float = 10.0
+    margin: float = 2.0

@@ -40,6 +40,8 @@ class Outcomes:
     async def returned(self, live: Live, number: int, value: Any) -> None:
         """The body returned: the effect happened, or, where it never committed, nobody knows (W6)."""
         engine, run = self._engine, live.run
+        if self._overtaken(live):
+            return
         result, warning = self.dump(live, value)
         if run.effect.writes and live.spec.commits == "inside" and not live.committed:
             if engine.admits(r.NeverCommitted(run=run.number, attempt=number)) is Ruling.ADMITTED:
@@ -61,6 +63,8 @@ class Outcomes:
     async def raised(self, live: Live, number: int, error: BaseException) -> None:
         """The body raised: before the commit nothing happened; while committing nobody knows (L1, W6)."""
         engine, run = self._engine, live.run
+        if self._overtaken(live):
+            return
         live.error = error
         why = f"{type(error).__name__}: {error}"
         if live.left and run.phase is Phase.COMMITTING:
@@ -76,6 +80,10 @@ class Outcomes:
             code = error.code if isinstance(error, Refused) else type(error).__name__
             text = error.what if isinstance(error, Refused) else str(error)
             self.fail(live, number, code, text, refused=refused)
+
+    def _overtaken(self, live: Live) -> bool:
+        """An uncommitted write of a session that another process owns: its body says nothing about the world (L5)."""
+        return self._engine.ledger.fenced and live.run.effect.writes and live.run.phase.uncommitted
 
     def did_not_happen(self, live: Live, error: BaseException) -> bool:
         """Whether the error says that nothing happened."""
@@ -165,7 +173,9 @@ class Outcomes:
         """Wait for the store; a known outcome is told all the same after the limit, and kept trying (W3, W4)."""
         engine = self._engine
         try:
-            await engine.ledger.journal.fate(entry, within=engine.limits.record)
+            receipt = await engine.ledger.journal.fate(entry, within=engine.limits.record)
+            if receipt.epoch > engine.ledger.epoch:  # somebody has taken the session over meanwhile
+                engine.ledger.fence()
         except (TimeoutError, StoreError) as error:
             engine.unrecorded.add(live.run.number)
             engine.notice("recording_delayed", str(error) or "the store is slow", run=live.run.number)
@@ -203,7 +213,7 @@ class Outcomes:
 
     def look_into(self, live: Live) -> None:
         """Ask the tool's probe about a run in doubt, in the background, until it is settled."""
-        if live.tool.prober is None or live.run.phase is not Phase.IN_DOUBT:
+        if live.tool.prober is None or live.run.phase is not Phase.IN_DOUBT or self._engine.ledger.fenced:
             return
         self._beside.run(self._probe(live), f"toolguard:probe:{live.run.tool}")
 
@@ -275,7 +285,7 @@ class Outcomes:
         run = live.run
         if live.window or not run.committed_at:
             return 0.0
-        return run.limit - (self._engine.ledger.clock.wall() - run.committed_at) / 1e9
+        return run.limit - max(0.0, (self._engine.ledger.clock.wall() - run.committed_at) / 1e9)
 
 
 def undo_offer(tool: Tool[Any, Any], value: Any) -> r.UndoOffer | None:

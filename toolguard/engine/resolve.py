@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from toolguard.tools.tool import Tool
 
 _TRIES = 5
-_EVIDENCE = frozenset({r.CODES[r.Returned], r.CODES[r.Failed]})
+_EVIDENCE = frozenset(r.CODES[kind] for kind in (r.Returned, r.Failed, r.Lost))
 
 
 class Resolver:
@@ -84,8 +84,8 @@ class Resolver:
 
     async def _here(self, session: Session, ref: str, number: int, finding: Finding[Any], by: str) -> None:
         """The session lives in this process: its execution tells everybody who waits for the outcome."""
-        await catch_up(session)
         w = session.wiring
+        await catch_up(w)
         ledger = w.ledger
         run = _in_doubt(ledger.state, ref, number)
         live = w.execution.live.get(run.number)
@@ -138,30 +138,30 @@ class Resolver:
         raise StoreBusy("its claim changes all the time", ref=ref, advice="Try again.")
 
 
-async def catch_up(session: Session) -> None:
-    """Fold in what others have found out about runs in doubt of a session that lives here (T1, L4).
+async def catch_up(w: Wiring) -> None:
+    """Fold in what others have found out about runs in doubt, or followed, of a session that lives here (T1, L4).
 
-    Evidence of this process is folded when it is written; so evidence in the journal about a run that is in doubt in
-    memory came from elsewhere: a person's, or that of the process that ran it.
+    Evidence of this process is folded when it is written; so evidence in the journal about a run that is in doubt, or
+    followed, in memory came from elsewhere: a person's, or that of the process that ran it.
 
     Raises:
         StoreError: The journal cannot be read.
     """
-    w = session.wiring
     ledger = w.ledger
     state = ledger.state
-    while state.doubtful:
+    while state.doubtful or ledger.followed:
         frames = await ledger.journal.ask(lambda store: store.read(state.session, after=ledger.seen, limit=PAGE))
         for frame in frames:
             ledger.seen = max(ledger.seen, frame.seq)
             if frame.kind not in _EVIDENCE:
                 continue
             record = r.decode(frame.kind, frame.version, frame.payload)
-            if not isinstance(record, r.RunRecord) or record.run not in state.doubtful:
+            if not isinstance(record, r.RunRecord) or record.run not in state.doubtful | ledger.followed:
                 continue
             if state.ruling(record)[0] is Ruling.ADMITTED:
                 state.apply(record, frame.at)
-                _tell(w, state.runs[record.run])
+                if state.runs[record.run].phase.final:
+                    _tell(w, state.runs[record.run])
         if len(frames) < PAGE:
             return
 
@@ -170,7 +170,7 @@ async def catch_up_all(sessions: Mapping[str, Session]) -> None:
     """:func:`catch_up` for every session with a run in doubt; a store that does not answer is asked again later."""
     for session in [one for one in sessions.values() if one.state.doubtful]:
         try:
-            await catch_up(session)
+            await catch_up(session.wiring)
         except (StoreError, r.UnknownRecord):
             continue
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from toolguard.core.packet import HandoffPacket
+    from toolguard.core.plan import RecoveryReport
     from toolguard.engine.live import Live
     from toolguard.engine.port import Port
     from toolguard.engine.wiring import Wiring
@@ -43,6 +44,8 @@ class Session(Reports):
         self._closing: asyncio.Task[None] | None = None
         self.facts = Facts(self.state.facts, self._keep)
         """What has been established, apart from speech; see :class:`toolguard.core.facts.Facts`."""
+        self.recovery: RecoveryReport | None = None
+        """What was found and done when this process went on with the session; None where nothing was left open."""
         wiring.execution.take_child = self._child
         wiring.execution.on_settled = self._settled
         wiring.execution.on_ending = wiring.claims.settle
@@ -201,6 +204,8 @@ class Session(Reports):
         w, state = self._w, self.state
         if w.ledger.fenced:
             w.stop()
+            await self._w.execution.drain(self._w.limits.drain, reads=False)
+            await w.finish(None, resumable=True)
             return
         away = w.transfer.out
         why = "shutdown" if away else why

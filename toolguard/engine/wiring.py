@@ -53,7 +53,7 @@ class Wiring:
         sealing: Sealing,
         paused: Callable[[str], str],
         fresh: FreshReads | None,
-        finish: Callable[[Wiring, Entry, bool], Awaitable[None]],
+        finish: Callable[[Wiring, Entry | None, bool], Awaitable[None]],
     ) -> None:
         self.ledger = ledger
         self.limits = limits
@@ -108,6 +108,6 @@ class Wiring:
             if (over or (live.given_up and live.run.phase.uncommitted)) and live.task is not None:
                 live.task.cancel()
 
-    async def finish(self, entry: Entry, *, resumable: bool) -> None:
-        """Wait for the last record, give the session back to the store, tell the guard."""
+    async def finish(self, entry: Entry | None, *, resumable: bool) -> None:
+        """Wait for the last record, give the session back to the store, tell the guard; without one only the last."""
         await self._finish(self, entry, resumable)

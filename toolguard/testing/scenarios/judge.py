@@ -106,6 +106,8 @@ class Judge:
         if check is None:
             return "it has no check"
         lacks = [hook for hook in _needs(story, check) if hook not in self._driver.hooks]
+        if "second_process" in _needs(story, check) and self._places.kind == "memory" and self._driver.guarded:
+            return "the memory store dies with its process"
         if lacks:
             return f"{self._driver.name} lacks the hook {lacks[0]}: {HOOKS[lacks[0]]}"
         steps = [step for name in check.plays for step in script_of(story.id, name).steps]

@@ -22,6 +22,8 @@ One module for each scenario (``s01.py`` ...), found by itself, holds what belon
   milliseconds on the timeline's clock.
 - What only some adapters can do is a **hook** (:data:`HOOKS`): a check that ``needs`` one is not applicable where the
   driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
+- A scenario whose process dies (``process.dies``, ``guard.recovers``) is played by two processes, of which the first
+  kills itself; its checks need the hook ``second_process``, and a store that outlives a process.
 - A **saboteur** is one change of the engine or the adapter after which that very check fails: ``old`` has to occur
   exactly once in the file. A check may have one for each adapter family: ``saboteur={"openai_realtime": ...}``. To
   fail means :func:`must`; a play that falls over does not count.
@@ -184,6 +186,10 @@ class Driver(Protocol):
 
     def play(self, script: Script, room: Room) -> Played:
         """Play a script to its end on a virtual loop and collect what is to be judged."""
+        ...
+
+    def play_until_death(self, script: Script, room: Room) -> None:
+        """Play the first process of a script, in a process of its own that kills itself on the way."""
         ...
 
 

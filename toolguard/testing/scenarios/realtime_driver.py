@@ -20,6 +20,7 @@ from toolguard.testing.scenarios.realtime_evidence import EPOCH, journal_of
 from toolguard.testing.scenarios.realtime_setting import Conversation, Setting, virtual
 from toolguard.testing.scenarios.realtime_stage import RealtimeStage
 from toolguard.testing.scenarios.realtime_troubles import torn_down
+from toolguard.testing.scenarios.second_process import HOOK, contend, play_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,25 +35,40 @@ if TYPE_CHECKING:
 SESSION = "call-1"
 
 
-class OpenAIRealtime:
+class _Mortal:
+    def play_until_death(self, script: Script, room: Room) -> None:
+        """Play in a process that kills itself on the way."""
+        with virtual() as (runner, faults):
+            runner.run(self._play(script, room, faults))
+
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
+        raise NotImplementedError
+
+
+class OpenAIRealtime(_Mortal):
     """The guarded application: it reads its connection, plays the audio, and leaves the tools to toolguard."""
 
     name = "openai_realtime"
     guarded = True
-    hooks: frozenset[str] = frozenset({"two_agents"})
+    hooks: frozenset[str] = frozenset({"two_agents", HOOK})
     verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
         """Play a script to its end."""
+        since = play_first(script, room, adapter=self.name, guarded=True)
         with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults))
+            setting = runner.run(self._play(script, room, faults, since))
         played = setting.played(self.name, guarded=True)
         entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
         return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
 
-    async def _play(self, script: Script, room: Room, faults: list[str]) -> Setting:
-        async with Setting(script, room, faults) as setting:
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
+        async with Setting(script, room, faults, since) as setting:
             process = _Process(setting)
+            if since is not None:
+                await setting.stage.until(since)
+            if any(step.verb == "process.rival" for step in script.steps) and since is not None:
+                setting.app["rivals"] = await contend(setting, SESSION)
             await process.begin()
             with torn_down():
                 try:
@@ -186,22 +202,25 @@ class _Floor:
         await self._task
 
 
-class NaiveRealtime:
+class NaiveRealtime(_Mortal):
     """The application of the reports: a task for each call, its result and a request for speech sent at once."""
 
     name = "openai_realtime"
     guarded = False
-    hooks: frozenset[str] = frozenset({"two_agents"})
+    hooks: frozenset[str] = frozenset({"two_agents", HOOK})
     verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
         """Play a script to its end."""
+        since = play_first(script, room, adapter=self.name, guarded=False)
         with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults))
+            setting = runner.run(self._play(script, room, faults, since))
         return setting.played(self.name, guarded=False)
 
-    async def _play(self, script: Script, room: Room, faults: list[str]) -> Setting:
-        async with Setting(script, room, faults) as setting:
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
+        async with Setting(script, room, faults, since) as setting:
+            if since is not None:
+                await setting.stage.until(since)
             app = await _NaiveApp.begin(setting)
 
             async def again() -> None:

@@ -35,13 +35,14 @@ _BEFORE = 0.5
 
 
 class Setting:
-    """Server, client and stage of one play."""
+    """Server, client and stage of one play, or, with ``since``, of the part that a second process plays."""
 
     connection: Any
     stage: RealtimeStage
 
-    def __init__(self, script: Script, room: Room, faults: list[str]) -> None:
+    def __init__(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> None:
         self.script = script
+        self._since = since
         lasting = any(step.verb == "process.restarts" for step in script.steps)
         self.place = str(room.folder / "journal") if lasting and room.store == "memory" else room.place
         self.base = 0.0
@@ -62,7 +63,9 @@ class Setting:
         line = await self._connected()
         first = min((step.at for step in script.steps), default=0.0)
         self.base = loop.time() + _BEFORE + max(0.0, -first / 1000)
-        self.stage = RealtimeStage(script, line, self.connection, self.base)
+        since = self._since
+        part = script if since is None else script.without(lambda step: step.at < since)
+        self.stage = RealtimeStage(part, line, self.connection, self.base)
         self._ledger = self._room.folder / "effects.jsonl"
         self.workshop = Workshop(script, SideEffects(self._ledger, self.stage.now))
         for prepare in script.prepare:

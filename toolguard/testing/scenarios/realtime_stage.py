@@ -19,6 +19,7 @@ from toolguard.testing.scenarios.realtime_agents import changes_provider, compac
 from toolguard.testing.scenarios.realtime_evidence import items_of
 from toolguard.testing.scenarios.realtime_network import arguments_of, lose_answers, loses_answer, restarts, sends
 from toolguard.testing.scenarios.realtime_troubles import dies, is_cancelled, is_slow
+from toolguard.testing.scenarios.second_process import is_killed, stands_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -274,6 +275,9 @@ VERBS: dict[str, Callable[[RealtimeStage, Step], Awaitable[None] | None]] = {
     "app.keeps": keeps,
     "app.compacts": compacts,
     "app.changes_provider": changes_provider,
+    "process.dies": is_killed,
+    "process.starts": stands_by,
+    "process.rival": stands_by,
 }
 """The steps that this stage plays, besides the model's own; more may be added here."""
 RealtimeStage.verbs = frozenset(VERBS) | _MODEL | {"model.is_asked"}

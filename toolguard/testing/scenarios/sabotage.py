@@ -123,7 +123,10 @@ def main(assertion: str, adapter: str) -> None:
     from toolguard.testing.scenarios.drivers import guarded  # noqa: PLC0415 - the copy's own
     from toolguard.testing.scenarios.judge import Judge  # noqa: PLC0415
 
-    result = Judge(guarded(adapter), "memory").judge(assertion.partition(".")[0], [assertion])
+    discover()
+
+    lasting = "second_process" in CHECKS[assertion].needs
+    result = Judge(guarded(adapter), "disk" if lasting else "memory").judge(assertion.partition(".")[0], [assertion])
     outcome = result.outcomes[0]
     place = str(Path(toolguard.__file__).parent)
     print(_ANSWER + json.dumps({"status": outcome.status, "why": outcome.why, "place": place}))  # noqa: T201
