@@ -36,13 +36,13 @@ SESSION = "call-1"
 
 
 class _Mortal:
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
+        raise NotImplementedError
+
     def play_until_death(self, script: Script, room: Room) -> None:
         """Play in a process that kills itself on the way."""
         with virtual() as (runner, faults):
             runner.run(self._play(script, room, faults))
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        raise NotImplementedError
 
 
 class OpenAIRealtime(_Mortal):
@@ -65,8 +65,6 @@ class OpenAIRealtime(_Mortal):
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
         async with Setting(script, room, faults, since) as setting:
             process = _Process(setting)
-            if since is not None:
-                await setting.stage.until(since)
             if any(step.verb == "process.rival" for step in script.steps) and since is not None:
                 setting.app["rivals"] = await contend(setting, SESSION)
             await process.begin()
@@ -219,8 +217,6 @@ class NaiveRealtime(_Mortal):
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
         async with Setting(script, room, faults, since) as setting:
-            if since is not None:
-                await setting.stage.until(since)
             app = await _NaiveApp.begin(setting)
 
             async def again() -> None:

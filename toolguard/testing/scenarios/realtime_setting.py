@@ -70,6 +70,8 @@ class Setting:
         self.workshop = Workshop(script, SideEffects(self._ledger, self.stage.now))
         for prepare in script.prepare:
             prepare(line)
+        if since is not None:
+            await self.stage.until(since)
         return self
 
     async def __aexit__(
