@@ -100,7 +100,6 @@ class Run:
     source: str = "body"
     began_at: int = 0
     committed_at: int = 0
-    process: str = ""
     ended_at: int = 0
     contradicted: bool = False
     concerned: bool = False
@@ -113,6 +112,7 @@ class Run:
     undone_by: int = 0
     filed: bool = False
     shown: int = -1
+    process: str = ""
 
     @property
     def happened(self) -> bool:
