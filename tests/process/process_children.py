@@ -258,6 +258,7 @@ class _Stage:
         except self._app.toolguard.ToolguardError as error:
             return (type(error).__name__, str(error))
         self._sessions[session] = made
+        self._accepted.append(recovery)
         return {"epoch": made.recovery.epoch, "resumed": made.recovery.resumed, "followed": made.recovery.followed}
 
     async def watch(self, seconds: float):
