@@ -15,6 +15,11 @@ from toolguard.stores.disk import DiskStore
 from toolguard.testing.stores import Trouble
 
 
+def keyed(path: str) -> Any:
+    """A handle with a keyed chain, for other processes."""
+    return DiskStore(path, chain_key=b"secret")
+
+
 def broken(*_: Any, **__: Any) -> None:
     raise sqlite3.OperationalError("disk I/O error")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from contract import StoreContract, append, payloads
-from disk_trouble import DiskTrouble
+from disk_trouble import DiskTrouble, keyed
 
 from toolguard.core.chain import verify
 from toolguard.core.frame import CHAIN_SIZE
@@ -50,7 +50,11 @@ class TestKeyedDiskStore(StoreContract):
 
     @pytest.fixture
     def handles(self, home: Path) -> Any:
-        return lambda: DiskStore(home, chain_key=b"secret")
+        return lambda: keyed(str(home))
+
+    @pytest.fixture
+    def place(self, home: Path) -> Any:
+        return f"factory:disk_trouble:keyed:{home}"
 
     @pytest.fixture
     def chain_key(self) -> Any:

@@ -22,13 +22,13 @@ class Leaky(MemoryStore):
         return kept[-1]._replace(session=session) if kept else None
 
 
-LEAKY = Leaky()
+LEAKY: dict[str, Leaky] = {}
 
 
-def leaky() -> Leaky:
-    """Handles on one store, which a run of a single rule begins empty."""
+def leaky(word: str) -> Leaky:
+    """A handle on the content of that name."""
     other = Leaky()
-    other._shelf = LEAKY._shelf
+    other._shelf = LEAKY.setdefault(word, other)._shelf
     return other
 
 

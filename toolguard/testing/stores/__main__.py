@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 ABOUT = """Run the conformance suite of toolguard against a store.
 
 PLACE is memory, a directory, redis://..., valkey://..., postgresql://..., or factory:package.module:function for a
-store of your own (the function gives a new, empty store; give a subclass of toolguard.testing.stores.StoreSuite the
-fixture "place" for the rules that need several processes). What PLACE holds already is left alone: the suite works in a
+store of your own: the function is given a word and makes a closed handle on the content of that name, empty at first.
+What PLACE holds already is left alone: the suite works in a
 folder, a prefix or a schema of its own, and takes it away afterwards."""
 WRONG, MISUSED = 1, 2
 

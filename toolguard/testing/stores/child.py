@@ -1,7 +1,8 @@
 """What another process does to a store: ``python -m toolguard.testing.stores.child PLACE PROCESS JOB WORD...``.
 
-A place is what :func:`toolguard.stores.locate.store_from` takes, or ``factory:package.module:function``, where the
-function gives a closed handle. Each job says what it has done in lines of JSON, and waits for a line where it says so.
+A place is what :func:`toolguard.stores.locate.store_from` takes, or ``factory:package.module:function:word``: the
+function is given the word and makes a closed handle on the content of that name, which is empty at first. Each job says
+what it has done in lines of JSON, and waits for a line where it says so.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ def opener(place: str) -> Store:
     """A closed handle on the content that ``place`` names."""
     if not place.startswith("factory:"):
         return store_from(place)
-    module, _, function = place.removeprefix("factory:").partition(":")
-    store: Store = getattr(import_module(module), function)()
+    module, _, rest = place.removeprefix("factory:").partition(":")
+    function, _, word = rest.partition(":")
+    store: Store = getattr(import_module(module), function)(word)
     return store
 
 

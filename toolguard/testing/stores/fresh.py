@@ -21,12 +21,15 @@ def fresh(place: str) -> Generator[str]:
     """A place beside ``place`` that nobody has used.
 
     A directory gets a folder of the test's own in it, a server a prefix or a schema; what is there already is left
-    alone. A ``factory:`` makes its own fresh content.
+    alone. A ``factory:`` is given a word of the test's own.
     """
     word = f"suite_{uuid.uuid4().hex[:12]}"
     scheme = place.partition("://")[0].lower() if "://" in place else ""
-    if place in {"memory", "memory:"} or place.startswith("factory:"):
+    if place in {"memory", "memory:"}:
         yield place
+        return
+    if place.startswith("factory:"):
+        yield f"{place}:{word}"
         return
     if not scheme:
         folder = Path(os.fspath(place).removeprefix("disk:")) / word
