@@ -100,20 +100,31 @@ async def protect(
         with _hooked(connection, ears, line):
             if line is not None:
                 port.send_through(line.send_own)
-            why: Literal["hang_up", "shutdown"] = "hang_up"
-            try:
-                yield session
-            except (asyncio.CancelledError, LineLost):
-                why = "shutdown"
-                raise
-            finally:
-                ears.stop()
-                if prefill is not None:
-                    prefill.stop()
-                if line is not None:
-                    line.hold()
-                    why = "shutdown" if line.failed else why
-                await asyncio.shield(_leave(session, port, why, line, own))
+            async with _left_well(session, port, line, own):
+                try:
+                    yield session
+                finally:
+                    ears.stop()
+                    if prefill is not None:
+                        prefill.stop()
+
+
+@asynccontextmanager
+async def _left_well(
+    session: Session, port: RealtimePort, line: RealtimeLine | None, own: Link
+) -> AsyncGenerator[None]:
+    """End the session: a shutdown where the application is cancelled or its line is lost, else the caller hung up."""
+    why: Literal["hang_up", "shutdown"] = "hang_up"
+    try:
+        yield
+    except (asyncio.CancelledError, LineLost):
+        why = "shutdown"
+        raise
+    finally:
+        if line is not None:
+            line.hold()
+            why = "shutdown" if line.failed else why
+        await asyncio.shield(_leave(session, port, why, line, own))
 
 
 def _prefilled(session: Session, port: RealtimePort, ears: RealtimeEvents, tools: Sequence[Tool[..., Any]]) -> Prefill:
