@@ -100,7 +100,7 @@ async def protect(
         with _hooked(connection, ears, line):
             if line is not None:
                 port.send_through(line.send_own)
-            async with _left_well(session, port, line, own):
+            async with _leaving(session, port, line, own):
                 try:
                     yield session
                 finally:
