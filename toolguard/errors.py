@@ -256,6 +256,18 @@ class ResultNotSerialisable(ToolguardError, TypeError):
     code = "result_not_serialisable"
 
 
+class LineLost(ToolguardError, ConnectionError):
+    """The provider's connection is gone and no new one could be made; the session keeps what it has."""
+
+    code = "line_lost"
+
+
+class LineDown(ToolguardError, ConnectionError):
+    """A frame could not be sent: the provider's connection is being rebuilt and did not come back in time."""
+
+    code = "line_down"
+
+
 class FeatureMissing(ToolguardError, ImportError):
     """A framework is not installed, or the installed version lacks something that its adapter needs.
 

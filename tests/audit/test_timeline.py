@@ -217,6 +217,10 @@ def test_every_kind_of_record_has_words(kind):
         (r.Switched(tool="charge", paused=True, by="ana", reason="fraud"), "ana paused charge (fraud)"),
         (r.Closed(why="hang_up", unfinished=(1,)), "closed: hang_up, unanswered: charge conv-1/1"),
         (r.Recovered(cause="", gap_ms=0.0), "recovered after 0.0 s: nothing was open"),
+        (
+            r.Rebuilt(cause="closed 1001", gap_ms=400.0, items_replayed=3, items_kept=2),
+            "connection rebuilt after 0.4 s (closed 1001): 3 items shown again, 2 were there",
+        ),
     ],
 )
 async def test_records_are_put_into_words(record, words):

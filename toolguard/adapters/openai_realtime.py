@@ -1,7 +1,8 @@
 """OpenAI Realtime: guards the tool calls of an ``AsyncOpenAI().realtime.connect(...)`` connection.
 
 The application keeps its connection and its loop over the events. Inside ``protect`` the connection's own ``recv``
-and ``send`` pass what they carry by the session, and the session answers the model's calls.
+and ``send`` pass what they carry by the session, and the session answers the model's calls. With a :class:`Rebuild`
+they carry on over a new connection when the first one is lost.
 """
 
 from __future__ import annotations
@@ -9,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolguard.adapters.realtime_events import RealtimeEvents
+from toolguard.adapters.realtime_line import RealtimeLine
 from toolguard.adapters.realtime_port import RealtimePort
 from toolguard.adapters.realtime_prefill import Prefill
-from toolguard.errors import DeclarationError
+from toolguard.adapters.realtime_rebuild import Link, Rebuild
+from toolguard.errors import DeclarationError, LineLost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
+
+__all__ = ["Rebuild", "Turns", "protect", "realtime_tools"]
 
 Turns = Literal["while_calls_run", "server"]
 
@@ -46,6 +51,7 @@ async def protect(
     tools: Sequence[Tool[..., Any]] | None = None,
     turns: Turns = "while_calls_run",
     played_ms: Callable[[str], float] | None = None,
+    rebuild: Rebuild | None = None,
 ) -> AsyncGenerator[Session]:
     """Guard the tool calls of a Realtime connection.
 
@@ -66,6 +72,9 @@ async def protect(
             starts none; ``server`` leaves turns to the server altogether.
         played_ms: Milliseconds of an item that the application has played; by default audio counts as played in
             real time from its first piece on.
+        rebuild: How a lost connection is replaced, and one that comes to the provider's limit. The application's loop
+            over the events then goes on over the new connection, which has been shown the conversation; without it a
+            lost connection ends the loop. Where the guard only observes, nothing is replaced.
 
     Raises:
         DeclarationError: There is neither an id nor a packet.
@@ -74,8 +83,8 @@ async def protect(
     """
     if not id and packet is None:
         raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
-    plain_recv, plain_send = connection.recv, connection.send
-    port = RealtimePort(plain_send, manage_turns=turns == "while_calls_run")
+    own = Link(connection.recv, connection.send, connection.close, asyncio.get_running_loop().time())
+    port = RealtimePort(own.send, manage_turns=turns == "while_calls_run")
     watching = guard.mode == "observe"
     if packet is None:
         entering = guard.session(
@@ -87,16 +96,35 @@ async def protect(
         port.session = session
         ears = RealtimeEvents(session, port, played_ms, watching=watching)
         prefill = _prefilled(session, port, ears, tools or tuple(guard.tools.values())) if packet is not None else None
-        connection.recv = _hooked_recv(plain_recv, ears)
-        connection.send = _hooked_send(plain_send, ears)
-        try:
-            yield session
-        finally:
-            connection.recv, connection.send = plain_recv, plain_send
-            ears.stop()
-            if prefill is not None:
-                prefill.stop()
-            await asyncio.shield(_leave(session, port))
+        line = RealtimeLine(own, session, ears, port, rebuild) if rebuild is not None and not watching else None
+        with _hooked(connection, ears, line):
+            if line is not None:
+                port.send_through(line.send_own)
+            async with _left_well(session, port, line, own):
+                try:
+                    yield session
+                finally:
+                    ears.stop()
+                    if prefill is not None:
+                        prefill.stop()
+
+
+@asynccontextmanager
+async def _left_well(
+    session: Session, port: RealtimePort, line: RealtimeLine | None, own: Link
+) -> AsyncGenerator[None]:
+    """End the session: a shutdown where the application is cancelled or its line is lost, else the caller hung up."""
+    why: Literal["hang_up", "shutdown"] = "hang_up"
+    try:
+        yield
+    except (asyncio.CancelledError, LineLost):
+        why = "shutdown"
+        raise
+    finally:
+        if line is not None:
+            line.hold()
+            why = "shutdown" if line.failed else why
+        await asyncio.shield(_leave(session, port, why, line, own))
 
 
 def _prefilled(session: Session, port: RealtimePort, ears: RealtimeEvents, tools: Sequence[Tool[..., Any]]) -> Prefill:
@@ -106,9 +134,26 @@ def _prefilled(session: Session, port: RealtimePort, ears: RealtimeEvents, tools
     return prefill
 
 
-async def _leave(session: Session, port: RealtimePort) -> None:
-    await session.close("hang_up")
+@contextmanager
+def _hooked(connection: Any, ears: RealtimeEvents, line: RealtimeLine | None) -> Generator[None]:
+    recv, send, close = connection.recv, connection.send, connection.close
+    if line is None:
+        connection.recv, connection.send = _hooked_recv(recv, ears), _hooked_send(send, ears)
+    else:
+        connection.recv, connection.send, connection.close = line.recv, line.send, line.close
+    try:
+        yield
+    finally:
+        connection.recv, connection.send, connection.close = recv, send, close
+
+
+async def _leave(
+    session: Session, port: RealtimePort, why: Literal["hang_up", "shutdown"], line: RealtimeLine | None, own: Link
+) -> None:
+    await session.close(why)
     await port.flush()
+    if line is not None:
+        await line.leave(own)
 
 
 def _hooked_recv(plain: Callable[[], Any], ears: RealtimeEvents) -> Callable[[], Any]:

@@ -39,9 +39,11 @@ class RealtimeEvents:
         self._transcribed: set[str] = set()
         self._turn_item = ""
         self._bytes_per_ms = _PCM_BYTES_PER_MS
-        self._gone = False
         self.on_configured: Callable[[], None] = lambda: None
         """Called when the server has taken what the application says about the session; an adapter may set it."""
+        self._gone = self._worded = False
+        self.words: dict[tuple[str, str], list[str]] = {}
+        """Ids of the messages of this conversation, by role and text."""
         session.on_settling = self._settling
         session.on_turn = self._turn
         self._known: dict[str, Callable[[Any], None]] = {
@@ -91,6 +93,30 @@ class RealtimeEvents:
             self._gone = True
             self.session.dropped("provider")
 
+    def lost(self) -> None:
+        """The connection is gone, and what it was saying will not be said: it counts up to where it was heard."""
+        self.gone()
+        for last in self._playback.cut():
+            self._spoke(last.generation, last.heard, unheard=last.unheard, cut=not last.whole, item=last.item)
+
+    def moved(self, session: Any, here: set[str]) -> None:
+        """A new connection has taken over, with these items; nothing of the old one is waited for."""
+        self._gone = False
+        self._kept = set(here)
+        self._quiet.clear()
+        self._continues.clear()
+        self._since_stop = self._turn_item = ""
+        self._session(session)
+
+    def knows(self, item: str) -> bool:
+        """Whether the connection has confirmed that it has this item."""
+        return item in self._kept
+
+    def _spoke(self, generation: str, text: str, *, unheard: str = "", cut: bool = False, item: str = "") -> None:
+        if item:
+            self.words.setdefault(("assistant", text), []).append(item)
+        self.session.agent_spoke(generation, text, unheard=unheard, cut=cut, item=item)
+
     def stop(self) -> None:
         """The application leaves."""
         self._playback.stop()
@@ -100,6 +126,7 @@ class RealtimeEvents:
     def _session(self, event: Any) -> None:
         audio = getattr(event.session, "audio", None)
         listening = getattr(audio, "input", None)
+        self._port.transcribes = getattr(listening, "transcription", None) is not None or self._worded
         detection = getattr(listening, "turn_detection", None)
         self._port.configured(detection.model_dump(exclude_none=True) if detection is not None else None)
         speaking = getattr(audio, "output", None)
@@ -174,11 +201,11 @@ class RealtimeEvents:
 
     def _text_done(self, event: Any) -> None:
         if event.response_id not in self._quiet:
-            self.session.agent_spoke(event.response_id, event.text, item=event.item_id)
+            self._spoke(event.response_id, event.text, item=event.item_id)
 
     def finished(self, generation: str, item: str, text: str) -> None:
         """An answer was heard to its end; the next one may be playing already."""
-        self.session.agent_spoke(generation, text, item=item)
+        self._spoke(generation, text, item=item)
         if self._playback.generation:
             self.session.playing(self._playback.generation)
 
@@ -195,7 +222,7 @@ class RealtimeEvents:
         for cut in self._playback.cut():
             if cut.heard_ms > 0 and cut.unheard and not self._watching:
                 self._port.truncate(cut.item, cut.heard_ms)
-            self.session.agent_spoke(cut.generation, cut.heard, unheard=cut.unheard, cut=not cut.whole, item=cut.item)
+            self._spoke(cut.generation, cut.heard, unheard=cut.unheard, cut=not cut.whole, item=cut.item)
 
     def _speech_stopped(self, event: Any) -> None:
         self._stopped_at = asyncio.get_running_loop().time()
@@ -208,11 +235,14 @@ class RealtimeEvents:
 
     def _partial(self, event: Any) -> None:
         if event.delta:
+            self._port.transcribes = self._worded = True
             self.session.caller_said(event.delta, onset=event.item_id, final=False, item=event.item_id)
 
     def _transcript(self, event: Any) -> None:
         self._turn_item = event.item_id
         self._transcribed.add(event.item_id)
+        self._port.transcribes = self._worded = True
+        self.words.setdefault(("user", event.transcript), []).append(event.item_id)
         self.session.caller_said(event.transcript, onset=event.item_id, item=event.item_id)
 
     def _untranscribed(self, event: Any) -> None:

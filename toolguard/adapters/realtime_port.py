@@ -20,6 +20,7 @@ SEND_AGAIN = 3
 _ALREADY_THERE = "item_create_duplicate_item_id"
 _NO_SUCH_PLACE = "item_create_invalid_previous_item_id"
 _NO_SUCH_CALL = "invalid_tool_call_id"
+_UNKNOWN = frozenset({_NO_SUCH_PLACE, _NO_SUCH_CALL})
 _ACTIVE = "conversation_already_has_active_response"
 
 
@@ -40,6 +41,9 @@ class RealtimePort:
         self._open = 0
         self._detection: Frame | None = None
         self.managed = False
+        self.transcribes = True
+        self._down = False
+        self.on_forgotten: Callable[[str], bool] = lambda _item: False
         self.session: Session | None = None
         self._task = asyncio.create_task(self._pump(), name="toolguard:realtime-out")
 
@@ -52,7 +56,7 @@ class RealtimePort:
             evidence="heard",
             confirms=True,
             speech_ends=True,
-            transcribes=True,
+            transcribes=self.transcribes,
             starts_replies=starts,
         )
 
@@ -87,7 +91,7 @@ class RealtimePort:
         self._asked[frame["event_id"]] = parcel.item
         timer = loop.call_later(CONFIRM_WITHIN * tries, self._unconfirmed, parcel.item)
         self._waiting[parcel.item] = (parcel, tries, timer)
-        self._frames.put_nowait(frame)
+        self._put(frame)
 
     def _unconfirmed(self, item: str) -> None:
         parcel, tries, _ = self._waiting.pop(item)
@@ -105,11 +109,11 @@ class RealtimePort:
 
     def ask_reply(self) -> None:
         """Ask the model to speak."""
-        self._frames.put_nowait({"type": "response.create", "event_id": self._event_id("r")})
+        self._put({"type": "response.create", "event_id": self._event_id("r")})
 
     def say(self, text: str) -> None:
         """Speak a filler out of band: it leaves no trace in the conversation."""
-        self._frames.put_nowait(
+        self._put(
             {
                 "type": "response.create",
                 "event_id": self._event_id("f"),
@@ -140,7 +144,7 @@ class RealtimePort:
 
     def _turns(self, *, create: bool) -> None:
         detection = {**(self._detection or {}), "create_response": create}
-        self._frames.put_nowait(
+        self._put(
             {
                 "type": "session.update",
                 "event_id": self._event_id("t"),
@@ -176,6 +180,9 @@ class RealtimePort:
             if event_id.startswith("tg_i") and code != _ALREADY_THERE:
                 session.noticed("item_refused", f"{code}: {message}")
             return event_id.startswith("tg_")
+        waits = self._waiting.get(item)
+        if code in _UNKNOWN and waits is not None and self.on_forgotten(waits[0].after):
+            return True
         if code == _ALREADY_THERE:
             self.confirmed(item)
         elif code == _NO_SUCH_PLACE:
@@ -207,11 +214,11 @@ class RealtimePort:
 
     def delete(self, item: str) -> None:
         """Take an item of the caller out of the conversation: it was no turn."""
-        self._frames.put_nowait({"type": "conversation.item.delete", "event_id": self._event_id("d"), "item_id": item})
+        self._put({"type": "conversation.item.delete", "event_id": self._event_id("d"), "item_id": item})
 
     def truncate(self, item: str, audio_end_ms: int) -> None:
         """Tell the server how much of an answer the caller heard (I23)."""
-        self._frames.put_nowait(
+        self._put(
             {
                 "type": "conversation.item.truncate",
                 "event_id": self._event_id("c"),
@@ -220,6 +227,30 @@ class RealtimePort:
                 "audio_end_ms": audio_end_ms,
             }
         )
+
+    def send_through(self, send: Callable[[Any], Awaitable[None]]) -> None:
+        """Send by this way from now on."""
+        self._send = send
+
+    def line_lost(self) -> None:
+        """The connection is gone: what was still to be sent on it is not, and nothing of it is sent again (T6)."""
+        self._down = True
+        while not self._frames.empty():
+            self._frames.get_nowait()
+        for _, _, timer in self._waiting.values():
+            timer.cancel()
+        self._waiting.clear()
+        self._asked.clear()
+
+    def line_moved(self) -> None:
+        """A new connection has taken over, with turns as the application has configured them."""
+        self.line_lost()
+        self._down = self.managed = False
+        self._open = 0
+
+    def _put(self, frame: Frame) -> None:
+        if not self._down:
+            self._frames.put_nowait(frame)
 
     # -- the socket ---------------------------------------------------------------------------------------------
 

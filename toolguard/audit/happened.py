@@ -142,6 +142,13 @@ class Teller:
         told = "; ".join(parts) or "nothing was open"
         return [("session", f"recovered after {rec.gap_ms / 1000:.1f} s{_why(rec.cause)}: {told}")]
 
+    def rebuilt(self, rec: r.Rebuilt) -> Said:
+        """The model's connection was replaced."""
+        kept = f", {rec.items_kept} were there" if rec.items_kept else ""
+        carried = f"; carried: {', '.join(self.run(n) for n in rec.calls_carried)}" if rec.calls_carried else ""
+        shown = f"{rec.items_replayed} items shown again{kept}{carried}"
+        return [("session", f"connection rebuilt after {rec.gap_ms / 1000:.1f} s{_why(rec.cause)}: {shown}")]
+
     def closed(self, rec: r.Closed) -> Said:
         """The session ended."""
         left = f", unanswered: {self.calls(rec.unfinished)}" if rec.unfinished else ""
@@ -278,7 +285,7 @@ _WORDS = cast(
         r.Said: Teller.said, r.Spoke: Teller.spoke, r.Answered: Teller.answered, r.Noted: Teller.noted,
         r.Sent: Teller.sent, r.Delivered: Teller.delivered, r.Acknowledged: Teller.acknowledged,
         r.ReplyAsked: Teller.reply_asked, r.HandOffRecord: Teller.handed_off, r.Accepted: Teller.accepted,
-        r.FactKept: Teller.fact_kept, r.Recovered: Teller.recovered,
+        r.FactKept: Teller.fact_kept, r.Recovered: Teller.recovered, r.Rebuilt: Teller.rebuilt,
         r.Noticed: Teller.noticed, r.Switched: Teller.switched, r.Closed: Teller.closed,
         Unreadable: Teller.unreadable,
     },

@@ -50,6 +50,7 @@ from toolguard.core.talk_records import (
     Noted,
     Noticed,
     Opened,
+    Rebuilt,
     Recovered,
     ReplyAsked,
     Said,
@@ -88,6 +89,7 @@ __all__ = [
     "Noted",
     "Noticed",
     "Opened",
+    "Rebuilt",
     "Record",
     "Recovered",
     "Replanned",
@@ -119,7 +121,7 @@ KINDS: dict[int, tuple[type[Record], int]] = {
     21: (Replanned, 1),
     30: (Interrupted, 1), 31: (Heard, 1), 32: (Said, 1), 33: (Spoke, 1), 34: (BatchClosed, 1),
     40: (Answered, 1), 41: (Noted, 1), 42: (Sent, 1), 43: (Delivered, 1), 44: (Acknowledged, 1), 45: (ReplyAsked, 1),
-    50: (HandOffRecord, 1), 51: (Recovered, 1), 52: (FactKept, 1), 53: (Accepted, 1),
+    50: (HandOffRecord, 1), 51: (Recovered, 1), 52: (FactKept, 1), 53: (Accepted, 1), 54: (Rebuilt, 1),
     60: (Noticed, 1), 61: (Switched, 1), 70: (Closed, 1),
 }  # fmt: skip
 """Code on disk -> (record type, newest version). Codes are never used again for something else."""

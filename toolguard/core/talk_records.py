@@ -215,6 +215,28 @@ class Recovered(Record, frozen=True, kw_only=True):
     owed: tuple[int, ...] = ()
 
 
+class Rebuilt(Record, frozen=True, kw_only=True):
+    """The model's connection was replaced by a new one that was proven to answer (O11).
+
+    Attributes:
+        cause: Why: ``closed 1001``, ``limit`` (renewed ahead of it), ``context_lost``, or the application's word.
+        gap_ms: For how long there was no connection; 0 where the new one stood before the old one went.
+        tries: How many connections were tried.
+        items_replayed: Items that were sent to the new connection.
+        items_kept: Items that it knew already.
+        calls_carried: Runs that went on.
+        proof: What the new connection has answered.
+    """
+
+    cause: str
+    gap_ms: float
+    tries: int = 1
+    items_replayed: int = 0
+    items_kept: int = 0
+    calls_carried: tuple[int, ...] = ()
+    proof: tuple[str, ...] = ()
+
+
 class Switched(Record, frozen=True, kw_only=True):
     """A person paused or resumed a tool."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING
 
 from toolguard.core import records as r
 from toolguard.core.outbox import answer_of, interim, leavable, news, unanswered
 from toolguard.engine.floor import Floor
-from toolguard.engine.port import Parcel
+from toolguard.engine.port import Parcel, item_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,8 +213,7 @@ class Delivery:
             return
         if any(state.slots[n].context == state.context for n in state.unsent) and not self._eager:
             return
-        self._eager = False
-        self._patient, self._crossed = True, False
+        self._eager, self._patient, self._crossed = False, True, False
         self._cover()
         floor.asked = True
         self._ledger.write(
@@ -302,17 +300,19 @@ class Delivery:
         """The model sees the answers of these calls from the beginning: its next reply may tell of them (S6)."""
         self._sent_since.update(calls)
 
+    def line_lost(self) -> None:
+        """The connection is gone: the reply that was on it, or was asked for, is owed to the caller (O5)."""
+        floor = self.floor
+        floor.away, self._crossed = True, False
+        if floor.active or floor.asked:
+            self._sent_since |= self._shows.pop(floor.active, frozenset())
+            self._want()
+        floor.lost()
+
     def stop_timers(self) -> None:
         """The session ends: nothing of ours may fire any more."""
-        for timers in self._timers.values():
-            for timer in timers:
-                timer.cancel()
+        for timer in (timer for timers in self._timers.values() for timer in timers):
+            timer.cancel()
         self._timers.clear()
         self.floor.asked = False
         self.floor.expected()
-
-
-def item_id(session: str, context: int, call: int, what: str) -> str:
-    """A deterministic item id of 32 characters: an ambiguous send can be repeated without a second item (O4)."""
-    digest = hashlib.sha256(f"{session}\x1f{context}\x1f{call}\x1f{what}".encode()).hexdigest()
-    return f"tg_{digest[:29]}"

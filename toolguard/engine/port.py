@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -83,3 +84,9 @@ class Port(Protocol):
     def in_flight(self, calls: int) -> None:
         """How many calls of this session are open now; an adapter may manage turns while there are any."""
         ...
+
+
+def item_id(session: str, context: int, call: int, what: str) -> str:
+    """A deterministic item id of 32 characters: an ambiguous send can be repeated without a second item (O4)."""
+    digest = hashlib.sha256(f"{session}\x1f{context}\x1f{call}\x1f{what}".encode()).hexdigest()
+    return f"tg_{digest[:29]}"

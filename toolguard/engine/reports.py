@@ -281,8 +281,8 @@ class Reports:
         if who == "caller":
             w.barge_ins.forget()
         else:
+            w.delivery.line_lost()
             w.barge_ins.unheard()
-            w.delivery.floor.lost()
         w.barge_ins.interrupt(Dropped(at=self._now(), who=who), runs)
         w.delivery.floor.away = True
         if who == "caller":

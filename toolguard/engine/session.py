@@ -13,11 +13,11 @@ from toolguard.core.packing import final_runs
 from toolguard.engine.reports import Reports
 from toolguard.engine.result import outcome
 from toolguard.engine.transfer import EXPIRES
-from toolguard.errors import HandedOver, SessionClosed
+from toolguard.errors import HandedOver, LineLost, SessionClosed
 from toolguard.tools.ambient import BENCH, DESK
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.core.plan import RecoveryReport
@@ -46,6 +46,7 @@ class Session(Reports):
         """What has been established, apart from speech; see :class:`toolguard.core.facts.Facts`."""
         self.recovery: RecoveryReport | None = None
         """What was found and done when this process went on with the session; None where nothing was left open."""
+        self.on_rebuild: Callable[[str], Awaitable[None]] = self._cannot
         wiring.execution.take_child = self._child
         wiring.execution.on_settled = self._settled
         wiring.execution.on_ending = wiring.claims.settle
@@ -185,6 +186,17 @@ class Session(Reports):
     def ended(self) -> asyncio.Future[None] | None:
         """The session's end, where it has begun; it may be awaited and cancelled freely."""
         return asyncio.shield(self._closing) if self._closing is not None else None
+
+    async def rebuild(self, cause: str = "asked") -> None:
+        """Leave the provider's connection, for example because its context is poisoned, and go on over a new one.
+
+        Raises:
+            LineLost: The adapter cannot open connections, or no new one could be made.
+        """
+        await self.on_rebuild(cause)
+
+    async def _cannot(self, _cause: str) -> None:
+        raise LineLost("this connection cannot be rebuilt", ref=self.id, advice="Give protect a rebuild=Rebuild(...).")
 
     async def close(self, why: Literal["hang_up", "shutdown"] = "hang_up") -> None:
         """End the session: decide about what runs, let commits finish in the drain window, close every call.

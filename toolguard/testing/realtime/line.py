@@ -220,6 +220,21 @@ class Line(Stage):
         await self.flush()
         await self._socket.close(code, reason)
 
+    def close_in(self, seconds: float, code: int = 1000, reason: str = "") -> None:
+        """Closes the connection properly when this time has passed.
+
+        Args:
+            seconds: In how long, in loop time.
+            code: The close code.
+            reason: The reason.
+        """
+
+        async def due() -> None:
+            await asyncio.sleep(seconds)
+            await self.close(code, reason)
+
+        self._spawn(due())
+
     async def expire(self) -> None:
         """Closes the connection as the real server does after 60 minutes, without a warning."""
         await self.close(_GOING_AWAY, SESSION_LIMIT)

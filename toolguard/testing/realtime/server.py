@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from toolguard.testing.realtime.conversation import SecondOutput
+    from toolguard.testing.realtime.conversation import Item, SecondOutput
 
 _PATH = "/v1/realtime"
 _CLOSE_TIMEOUT = 1.0
@@ -68,6 +68,9 @@ class RealtimeServer:
         self._waiting: asyncio.Queue[Line] = asyncio.Queue()
         self._refusals: list[HTTPStatus] = []
         self._server: Server | None = None
+        self._resumes: Callable[[Item], bool] | None = None
+        self._closed_until = 0.0
+        self._closed_as = HTTPStatus.SERVICE_UNAVAILABLE
 
     @property
     def url(self) -> str:
@@ -112,6 +115,24 @@ class RealtimeServer:
         """
         self._refusals += [HTTPStatus(status)] * times
 
+    def refuse_for(self, seconds: float, status: int = HTTPStatus.SERVICE_UNAVAILABLE) -> None:
+        """Refuses every connection for a while.
+
+        Args:
+            seconds: For how long from now, in loop time.
+            status: The HTTP status that they get.
+        """
+        self._closed_until = asyncio.get_running_loop().time() + seconds
+        self._closed_as = HTTPStatus(status)
+
+    def resume(self, keep: Callable[[Item], bool] = bool) -> None:
+        """Lets the next connection begin with items of the newest one, as providers do that resume a session.
+
+        Args:
+            keep: Which of its items, all by default.
+        """
+        self._resumes = keep
+
     async def __aenter__(self) -> Self:
         self._server = await serve(
             self._serve,
@@ -139,6 +160,8 @@ class RealtimeServer:
     def _door(self, socket: ServerConnection, request: Request) -> Response | None:
         if self._refusals:
             return socket.respond(self._refusals.pop(0), "refused by the script\n")
+        if asyncio.get_running_loop().time() < self._closed_until:
+            return socket.respond(self._closed_as, "refused by the script\n")
         if urlsplit(request.path).path != _PATH:
             return socket.respond(HTTPStatus.NOT_FOUND, f"serves {_PATH} only\n")
         if "Authorization" not in request.headers:
@@ -157,6 +180,9 @@ class RealtimeServer:
             interrupt_response=self._interrupt_response,
             echo_event_ids=self._echo_event_ids,
         )
+        if self._resumes is not None and self.lines:
+            line.remember(self.lines[-1], self._resumes)
+        self._resumes = None
         self.lines.append(line)
         tasks = [asyncio.create_task(line.write())]
         if self._session_seconds is not None:

@@ -235,5 +235,26 @@ class Stage(Wire):
             raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
         return found
 
+    def forget(self, keep: Callable[[Item], bool] | None = None, *, announce: bool = False) -> None:
+        """Loses the conversation, as a provider does that takes up a session anew behind the client's back.
+
+        Args:
+            keep: Which items stay, none by default.
+            announce: Whether the client is told by another ``session.created``; otherwise nothing is said.
+        """
+        self.held.items = [item for item in self.held.items if keep is not None and keep(item)]
+        if announce:
+            self.send({"type": "session.created", "session": self.session})
+
+    def remember(self, other: Stage, keep: Callable[[Item], bool]) -> None:
+        """Begins with items of another connection.
+
+        Args:
+            other: The connection that had them.
+            keep: Which of its items.
+        """
+        self.held.items = [dict(item) for item in other.held.items if keep(item)]
+        self.held.audio_ms = dict(other.held.audio_ms)
+
     def _is_clients(self, event: Event) -> bool:
         return event["item"]["id"] in self.held.client_made

@@ -104,6 +104,8 @@ class Script:
         beside: Entered with the guard and the notes of the application (``Played.app``) for as long as its session
             lasts: to listen to events or to the log.
         next_line: As ``prepare``, for each further connection.
+        rebuild: More settings of how the adapter replaces a lost connection, or one that comes to its limit.
+        connects: Called with the other side's end of every connection as it is made.
     """
 
     scenario: Scenario
@@ -118,6 +120,8 @@ class Script:
     prepare: tuple[Callable[[Any], None], ...] = ()
     beside: tuple[Beside, ...] = ()
     next_line: Callable[[Any], None] | None = None
+    rebuild: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    connects: tuple[Callable[[Any], None], ...] = ()
 
     @property
     def name(self) -> str:
@@ -151,6 +155,11 @@ class Script:
             return replace(self, tools=(*self.tools, ToolPlan(name=name, **changes)))
         tools = (msgspec.structs.replace(tool, **changes) if tool.name == name else tool for tool in self.tools)
         return replace(self, tools=tuple(tools))
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether the provider's connection is replaced in the course of it."""
+        return bool(self.rebuild) or any(step.verb == "provider.closes" for step in self.steps)
 
     def prepared(self, *prepare: Callable[[Any], None]) -> Script:
         """The same script with more preparations of the other side."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from websockets.exceptions import ConnectionClosed
 
-from toolguard.adapters.openai_realtime import protect, realtime_tools
+from toolguard.adapters.openai_realtime import Rebuild, protect, realtime_tools
 from toolguard.engine.clock import LoopClock
 from toolguard.engine.guard import Guard
 from toolguard.stores.locate import store_from
@@ -50,7 +50,7 @@ class OpenAIRealtime(_Mortal):
 
     name = "openai_realtime"
     guarded = True
-    hooks: frozenset[str] = frozenset({"two_agents", HOOK})
+    hooks: frozenset[str] = frozenset({"second_line", "two_agents", HOOK})
     verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
@@ -70,7 +70,7 @@ class OpenAIRealtime(_Mortal):
             await process.begin()
             with torn_down():
                 try:
-                    await setting.go(process.again)
+                    await setting.go(process.again, setting.moved)
                     setting.app["unheard"] = process.guard.unheard(SESSION)
                 finally:
                     await process.end()
@@ -102,10 +102,12 @@ class _Process:
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
         setting.app["opened_at"] = EPOCH.timestamp() + loop.time()
+        rebuild = Rebuild(connect=setting.another, **script.rebuild) if script.reconnects else None
         if apart(script):
             self._floor = await self._given(protect(setting.connection, guard, id=SESSION, agent="A"))
         else:
-            self._serves(await self._stack.enter_async_context(protect(setting.connection, guard, id=SESSION)))
+            protected = protect(setting.connection, guard, id=SESSION, rebuild=rebuild)
+            self._serves(await self._stack.enter_async_context(protected))
         await setting.listen(realtime_tools(tools), _listen(setting.connection))
 
     def _serves(self, session: Session) -> None:
@@ -205,7 +207,7 @@ class NaiveRealtime(_Mortal):
 
     name = "openai_realtime"
     guarded = False
-    hooks: frozenset[str] = frozenset({"two_agents", HOOK})
+    hooks: frozenset[str] = frozenset({"second_line", "two_agents", HOOK})
     verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
@@ -227,7 +229,7 @@ class NaiveRealtime(_Mortal):
 
             with torn_down():
                 try:
-                    await setting.go(again)
+                    await setting.go(again, app.reopen)
                 finally:
                     await app.end()
         return setting
@@ -295,6 +297,12 @@ class _NaiveApp:
         with suppress(ConnectionClosed):
             await connection.conversation.item.create(item=item)
             await connection.response.create()
+
+    async def reopen(self) -> None:
+        """It connects again, and takes the new connection for the old one."""
+        await self._setting.deafen()
+        await self._setting.connect()
+        await self._setting.listen(self._setting.workshop.schemas(), self._listen(self._setting.connection))
 
     async def end(self) -> None:
         await self._setting.deafen()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from toolguard.testing.realtime import Call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.testing.realtime import Line
     from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.realtime_stage import RealtimeStage
@@ -62,3 +64,35 @@ def _answering(call: str) -> Any:
 async def restarts(stage: RealtimeStage, _step: Step) -> None:
     """The application's process ends in good order and a new one goes on, on a connection of its own."""
     await stage.restart()
+
+
+async def closes(stage: RealtimeStage, step: Step) -> None:
+    """The provider closes the connection (without a code: it breaks), and takes no other one until it ``opens``."""
+    opening = [one for one in stage.script.steps if one.verb == "provider.opens" and one.at > step.at]
+    if opening:
+        stage.server.refuse_for((opening[0].at - step.at) / 1000)
+        kept = _KEPT.get(opening[0].text)
+        if kept is not None:
+            stage.server.resume(kept)
+    if step.code:
+        await stage.line.close(step.code)
+    else:
+        stage.line.drop()
+
+
+async def opens(stage: RealtimeStage, _step: Step) -> None:
+    """The provider takes connections (again)."""
+    if not stage.line.open:
+        await stage.reopen()
+
+
+def warns(_stage: RealtimeStage, _step: Step) -> None:
+    """The provider says that it will close: this one does it without a word."""
+
+
+_KEPT: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "resumed in part": lambda item: item["type"] == "message",
+    "resumed with calls": lambda item: item["type"] == "function_call",
+    "resumed": lambda _item: True,
+}
+"""What the provider keeps over its own resume, by the words of the step."""

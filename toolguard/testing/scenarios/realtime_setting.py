@@ -6,11 +6,12 @@ import asyncio
 import gc
 import threading
 import warnings
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from openai import AsyncOpenAI
 
+from toolguard.adapters.realtime_rebuild import merged
 from toolguard.testing.realtime import RealtimeServer
 from toolguard.testing.scenarios.ledger import SideEffects
 from toolguard.testing.scenarios.realtime_evidence import collect
@@ -20,7 +21,7 @@ from toolguard.testing.scenarios.workshop import Workshop
 from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
     from types import TracebackType
 
     from toolguard.core.packet import HandoffPacket
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Room, Script
     from toolguard.testing.scenarios.played import Played
 
+_TRANSCRIBED = {"model": "gpt-4o-transcribe"}
+_MOVES_WITHIN = 30.0
 _BEFORE = 0.5
 """Seconds between the connection and the first step."""
 
@@ -50,7 +53,7 @@ class Setting:
         self._room = room
         self._faults = faults
         self._stack = AsyncExitStack()
-        self._connecting = True
+        self._connecting = 0
         self._sockets: list[Socket] = []
 
     async def __aenter__(self) -> Self:
@@ -60,12 +63,14 @@ class Setting:
         self._server = await self._stack.enter_async_context(RealtimeServer(session_seconds=None))
         client = AsyncOpenAI(api_key="any", websocket_base_url=self._server.url)
         self._client = await self._stack.enter_async_context(client)
+        for connects in script.connects:
+            self._server.on_connect(connects)
         line = await self._connected()
         first = min((step.at for step in script.steps), default=0.0)
         self.base = loop.time() + _BEFORE + max(0.0, -first / 1000)
         since = self._since
         part = script if since is None else script.without(lambda step: step.at < since)
-        self.stage = RealtimeStage(part, line, self.connection, self.base)
+        self.stage = RealtimeStage(part, self._server, line, self.connection, self.base)
         self._ledger = self._room.folder / "effects.jsonl"
         self.workshop = Workshop(script, SideEffects(self._ledger, self.stage.now))
         for prepare in script.prepare:
@@ -99,24 +104,47 @@ class Setting:
         await socket.line.closed()
 
     async def _connected(self) -> Line:
-        self._connecting = True
-        connecting = self._client.realtime.connect(model="gpt-realtime-2")
-        self.connection = await self._stack.enter_async_context(connecting)
-        line = await self._server.caller()
-        self._sockets.append(Socket(line, self.connection))
-        self._connecting = False
+        self.connection, line = await self._stack.enter_async_context(self._joined())
         return line
+
+    @asynccontextmanager
+    async def another(self) -> AsyncGenerator[Any]:
+        """Another connection of the same client, on which the play goes on; the same application reads it."""
+        listening = self._sockets[-1].listening
+        async with self._joined() as (connection, line):
+            self._sockets[-1].listening = listening
+            self.stage.move(line, self.connection)
+            yield connection
+
+    async def moved(self) -> None:
+        """Wait until the application is on another connection."""
+        async with asyncio.timeout(_MOVES_WITHIN):
+            while not self.stage.line.open:  # noqa: ASYNC110 - the application tells nobody
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def _joined(self) -> AsyncGenerator[tuple[Any, Line]]:
+        self._connecting += 1
+        try:
+            stack = AsyncExitStack()
+            connection = await stack.enter_async_context(self._client.realtime.connect(model="gpt-realtime-2"))
+            line = await self._server.caller()
+            self._sockets.append(Socket(line, connection))
+        finally:
+            self._connecting -= 1
+        async with stack:
+            yield connection, line
 
     def _in_flight(self) -> bool:
         if self._connecting:
             return True
-        wrong = len(self._server.violations)
-        return any(socket.in_flight(wrong) for socket in self._sockets)
+        return any(socket.in_flight(self._server) for socket in self._sockets)
 
     async def listen(self, tools: list[dict[str, Any]], listening: Awaitable[None], **session: Any) -> None:
         """The application listens, and configures the provider's session."""
         self._sockets[-1].listening = asyncio.ensure_future(listening)
-        settings = {"type": "realtime", "tools": tools, **self.script.session, **session}
+        settings = {"type": "realtime", "tools": tools, "audio": {"input": {"transcription": _TRANSCRIBED}}}
+        settings = merged(merged(settings, self.script.session), session)
         await self.connection.session.update(session=settings)
 
     async def deafen(self) -> None:
@@ -140,9 +168,9 @@ class Setting:
         writing = journal.busy or journal.waiting if slow is None else slow.busy(journal.waiting)
         return bool(writing or self.workshop.threads.at_work)
 
-    async def go(self, restart: Callable[[], Awaitable[None]]) -> None:
+    async def go(self, restart: Callable[[], Awaitable[None]], reopen: Callable[[], Awaitable[None]]) -> None:
         """Play."""
-        self.stage.restart = restart
+        self.stage.restart, self.stage.reopen = restart, reopen
         await self.stage.until(min((step.at for step in self.script.steps), default=0.0))
         await self.stage.play()
 
@@ -181,11 +209,12 @@ class Socket:
 
         connection.send, connection.recv = counted_send, counted_recv
 
-    def in_flight(self, violations: int) -> bool:
-        """Whether a frame is on its way; ``violations`` of the client's came in and were refused."""
+    def in_flight(self, server: RealtimeServer) -> bool:
+        """Whether a frame is on its way."""
         if self.listening is None or not self.line.open:
             return False
-        return self._received < len(self.line.sent) or len(self.line.received) + violations < self._sent
+        arrived = len(self.line.received) + sum(one.line == self.line.number for one in server.violations)
+        return self._received < len(self.line.sent) or arrived < self._sent
 
 
 class Conversation:

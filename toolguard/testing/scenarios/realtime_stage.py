@@ -17,14 +17,23 @@ from toolguard.testing.realtime import Call, Line, Reply
 from toolguard.testing.scenarios.played import Request
 from toolguard.testing.scenarios.realtime_agents import changes_provider, compacts, keeps
 from toolguard.testing.scenarios.realtime_evidence import items_of
-from toolguard.testing.scenarios.realtime_network import arguments_of, lose_answers, loses_answer, restarts, sends
+from toolguard.testing.scenarios.realtime_network import (
+    arguments_of,
+    closes,
+    lose_answers,
+    loses_answer,
+    opens,
+    restarts,
+    sends,
+    warns,
+)
 from toolguard.testing.scenarios.realtime_troubles import dies, is_cancelled, is_slow
 from toolguard.testing.scenarios.second_process import is_killed, stands_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from toolguard.testing.realtime import Generation, ReplyRequest
+    from toolguard.testing.realtime import Generation, RealtimeServer, ReplyRequest
     from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.kit import Script
     from toolguard.testing.scenarios.realtime_agents import Application
@@ -52,6 +61,7 @@ class RealtimeStage:
 
     Args:
         script: What to play.
+        server: The server.
         line: The line.
         connection: The application's end, for what the application does by itself.
         base: Loop time of the timeline's zero.
@@ -59,8 +69,9 @@ class RealtimeStage:
 
     verbs: frozenset[str]
 
-    def __init__(self, script: Script, line: Line, connection: Any, base: float) -> None:
+    def __init__(self, script: Script, server: RealtimeServer, line: Line, connection: Any, base: float) -> None:
         self.script = script
+        self.server = server
         self.line = line
         self.connection = connection
         self.base = base
@@ -77,6 +88,7 @@ class RealtimeStage:
         self.application: Application | None = None
         self._lines = [line]
         self._heard_by = line
+        self.reopen: Callable[[], Awaitable[None]] = _nobody
         lose_answers(line, script.steps)
         line.on_response_create(self._model)
 
@@ -103,7 +115,7 @@ class RealtimeStage:
             if step.who in _MARKERS or step.who == "model":
                 continue
             await self.until(step.at)
-            if not self.line.open:
+            if not self.line.open and step.verb != "provider.opens":
                 return
             done = VERBS[step.verb](self, step)
             if done is not None:
@@ -270,6 +282,9 @@ VERBS: dict[str, Callable[[RealtimeStage, Step], Awaitable[None] | None]] = {
     "store.dies": dies,
     "app.is_cancelled": is_cancelled,
     "platform.sends": sends,
+    "provider.closes": closes,
+    "provider.opens": opens,
+    "provider.warns": warns,
     "network.loses_answer": loses_answer,
     "process.restarts": restarts,
     "app.keeps": keeps,
