@@ -144,6 +144,16 @@ def lease_over(process: str, session: str = "") -> LeaseLost:
     )
 
 
+def forgotten(session: str, had: int, has: int) -> Fenced:
+    """The refusal of appends to a session of which the server knows less than the process that writes."""
+    lost = f"{had - has} acknowledged records" if had > has else "acknowledged records"
+    return Fenced(
+        f"the server was started anew and has lost {lost} of the session (this process knows {had}, it has {has})",
+        ref=session,
+        advice="Recover the session: its open mutations count as in doubt.",
+    )
+
+
 def overtaken(session: str, expects: int, epoch: int) -> Fenced:
     """The refusal to enter a session that somebody else has entered meanwhile."""
     return Fenced(

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class PostgresStore(PostgresKeeping):
     """Journals in a schema of a PostgreSQL database (13 or newer, UTF-8), shared by any number of processes.
 
-    The schema sets itself up. Power durability is the server's ``synchronous_commit``, which is asked for whatever the
-    role's or the database's default says. A connection through a pooler has to be a session's own.
+    The schema sets itself up. Every batch is power-durable: the server's ``synchronous_commit`` is asked for whatever
+    the role's or the database's default says, since records that a server may lose when its process dies would leave
+    its living clients without the journal that they go by. A connection through a pooler has to be a session's own.
 
     Args:
         url: ``postgresql://user:password@host:5432/database``, with the options that ``asyncpg`` knows

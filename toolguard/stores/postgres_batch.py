@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolguard.errors import StoreError
 from toolguard.stores.base import Append, Receipt
-from toolguard.stores.place import Head, claim_lost, fenced, lease_over, place, unfit
+from toolguard.stores.place import Head, claim_lost, fenced, forgotten, lease_over, place, unfit
 from toolguard.stores.postgres_pack import Packed, values
 from toolguard.stores.postgres_text import checked, unwritten, written
 
@@ -87,10 +87,27 @@ class Plan:
         return values(self._packed, self._names, self._process, number) if self._packed else ("", ())
 
     def behind(self, heads: Sequence[tuple[int, int, bytes]], refusals: list[int]) -> None:
-        """The heads were stale: remember the present ones, and which appends are refused, for the next packing."""
+        """The heads were stale: remember the present ones, and which appends are refused, for the next packing.
+
+        An owned session that stands behind what this process has seen land was lost by the server (a standby that took
+        over had not got it): nothing is appended to it until somebody has entered it and gone on with what is there.
+        One that nobody owns may as well have been taken away and begun anew.
+        """
+        lost: dict[str, StoreError] = {}
         for name, (epoch, seq, chain) in zip(self._names, heads, strict=True):
-            self._heads.put(unwritten(name), Head(0, epoch, seq, chain))
-        self._refused = set(refusals[::4])
+            session, known = unwritten(name), self._heads.get(unwritten(name))
+            if seq < known.seq and 0 < epoch == known.epoch:
+                lost[session] = forgotten(session, known.seq, seq)
+            else:
+                self._heads.put(session, Head(0, epoch, seq, chain))
+        refused = set(refusals[::4])
+        left = [(spot, one) for spot, one in enumerate(self._sound) if one[1].session not in lost]
+        for original, append in self._sound:
+            if append.session in lost:
+                self._answers[original] = lost[append.session]
+        self._sound = [one for _, one in left]
+        self._refused = {place for place, (spot, _) in enumerate(left) if spot in refused}
+        self._names = [name for name in self._names if unwritten(name) not in lost]
 
     def landed(self, refusals: list[int]) -> list[Receipt | StoreError]:
         """The answers, once the server has said which appends are refused."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LAND = """
 CREATE FUNCTION {s}.land_1(
-    p_process text, p_number bigint, p_durable boolean, names text[],
+    p_process text, p_number bigint, names text[],
     a_session int[], a_epoch bigint[], a_lease float8[], a_tenant text[], a_at bigint[], a_under bigint[],
     a_seq bigint[], a_chain bytea[], a_link bytea[], a_rows int[], a_swaps int[],
     f_append int[], f_seq bigint[], f_frame bytea[],
@@ -38,9 +38,6 @@ DECLARE
     due bigint;
     done int;
 BEGIN
-    IF NOT p_durable THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
-    END IF;
     UPDATE {s}.processes SET batch = p_number, refused = '{{}}' WHERE process = p_process AND batch < p_number
         RETURNING CASE WHEN dead THEN -1 ELSE extract(epoch FROM until - clock_timestamp()) END INTO left_;
     IF NOT FOUND THEN
@@ -200,10 +197,6 @@ BEGIN
     END IF;
     heard := CASE WHEN pg_try_advisory_lock('{s}.journal'::regclass::oid::int, 1)
         THEN NOT pg_advisory_unlock('{s}.journal'::regclass::oid::int, 1) ELSE true END;
-    IF heard AND NOT p_durable THEN
-        PERFORM pg_notify('landed_{n}', '');
-        heard := false;
-    END IF;
 END
 $land$
 """
@@ -218,6 +211,6 @@ A batch that takes positions holds a shared advisory lock, whose key is the newe
 transaction is over; ``horizon_1`` finds the batches that are under way by these locks. So no reader sees a position
 before a smaller one, nobody waits, and long transactions of others do not matter.
 
-Whoever listens holds another lock (``journal``, 1). A durable batch does not notify inside its transaction, because
+Whoever listens holds another lock (``journal``, 1). A batch does not notify inside its transaction, because
 PostgreSQL lets notifying transactions commit one by one, each with its own fsync; ``heard`` asks the caller to do it.
 """

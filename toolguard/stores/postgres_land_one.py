@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LAND_ONE = """
 CREATE FUNCTION {s}.land_one_1(
-    p_process text, p_number bigint, p_durable boolean, p_name text, p_epoch bigint, p_lease float8, p_tenant text,
+    p_process text, p_number bigint, p_name text, p_epoch bigint, p_lease float8, p_tenant text,
     p_at bigint, p_under bigint, p_seq bigint, p_chain bytea, p_link bytea, frames bytea[],
     s_key text[], s_expects bigint[], s_value bytea[],
     m_session text[], m_call bigint[], m_tenant text[], m_tool text[], m_phase text[], m_at bigint[],
@@ -20,9 +20,6 @@ DECLARE
     due bigint := 0;
     version_ bigint;
 BEGIN
-    IF NOT p_durable THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
-    END IF;
     UPDATE {s}.processes SET batch = p_number, refused = '{{}}' WHERE process = p_process AND batch < p_number
         RETURNING CASE WHEN p_lease <= 0 THEN 0 WHEN dead THEN -1
             ELSE extract(epoch FROM until - clock_timestamp()) END INTO left_;
@@ -113,10 +110,6 @@ BEGIN
     END IF;
     heard := CASE WHEN pg_try_advisory_lock('{s}.journal'::regclass::oid::int, 1)
         THEN NOT pg_advisory_unlock('{s}.journal'::regclass::oid::int, 1) ELSE true END;
-    IF heard AND NOT p_durable THEN
-        PERFORM pg_notify('landed_{n}', '');
-        heard := false;
-    END IF;
 END
 $land$
 """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from toolguard.stores.base import Append
     from toolguard.stores.place import Head
 
-ARGUMENTS = {"land_1": 29, "land_one_1": 22}
+ARGUMENTS = {"land_1": 28, "land_one_1": 21}
 """The functions, and how many values each takes."""
 _FEW = 8  # records, claims or marks of a lone append that are written one by one
 
@@ -37,10 +37,9 @@ class Packed(NamedTuple):
 
 def values(packed: Sequence[Packed], names: list[str], process: str, number: int) -> tuple[str, tuple[Any, ...]]:
     """The function that lands these appends, and what it takes; ``names`` are their sessions, sorted."""
-    durable = any(one.append.durable for one in packed)
     if len(packed) == 1 and _short(packed[0].append):
-        return "land_one_1", (written(process), number, durable, *_one(packed[0]))
-    return "land_1", (written(process), number, durable, names, *_many(packed, names))
+        return "land_one_1", (written(process), number, *_one(packed[0]))
+    return "land_1", (written(process), number, names, *_many(packed, names))
 
 
 def _short(append: Append) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import msgpack
 
 from toolguard.core.frame import GENESIS
-from toolguard.errors import Fenced, StoreBusy, StoreError
+from toolguard.errors import StoreBusy, StoreError
 from toolguard.stores.base import Append, Mark, Receipt
-from toolguard.stores.place import Head, claim_lost, fenced, lease_over, place
+from toolguard.stores.place import Head, claim_lost, fenced, forgotten, lease_over, place
 from toolguard.stores.redis_commit_lua import COMMIT
 from toolguard.stores.redis_stamp import stamp
 from toolguard.stores.unsure import Unsure
@@ -162,7 +162,7 @@ class Ledger:
         epoch, seq, chain = int(verdict[1]), int(verdict[2]), verdict[3]
         known = self._heads.get(append.session, _NEW)
         if word == b"lost" and known.run != self._link.server.run and epoch <= known.epoch:
-            answers[index] = _forgotten(append.session, known.seq, seq)
+            answers[index] = forgotten(append.session, known.seq, seq)
             final.add(index)
         else:
             self.learn(append.session, epoch, seq, chain)
@@ -194,12 +194,3 @@ def _say(words: list[Word], append: Append, head: Known, rows: list[bytes], chai
     words.append(len(append.marks))
     for mark in append.marks:
         words += (mark.session, mark.call, mark_row(mark))
-
-
-def _forgotten(session: str, had: int, has: int) -> Fenced:
-    lost = f"{had - has} acknowledged records" if had > has else "acknowledged records"
-    return Fenced(
-        f"the server was started anew and has lost {lost} of the session (this process knows {had}, it has {has})",
-        ref=session,
-        advice="Recover the session: its open mutations count as in doubt.",
-    )
