@@ -145,6 +145,18 @@ def test_l4_late_evidence_against_a_writes_final_phase_contradicts_it_and_the_ph
     assert (state.runs[1].phase, state.runs[1].happened) == (before, True)
 
 
+def test_l4_a_result_that_lands_behind_a_final_phase_counts_as_a_contradiction():
+    """Probed as not having happened while its process was stopped; that one wakes up, acts, and writes what it knows."""
+    state = planned(Effect.MUTATION)
+    lost, failed = r.Lost(run=1, attempt=1, why="dead"), r.Failed(run=1, attempt=1, code="x", source="probe")
+    for one in (r.Began(run=1), r.CommitBegan(run=1, key="k"), lost, failed):
+        state.apply(one, 0)
+    state.apply(r.Returned(run=1, result=msgspec.Raw(b'"late"')), 0)
+    run = state.runs[1]
+    assert (run.phase, run.contradicted, run.happened, run.result) == (P.FAILED, True, True, b'"late"')
+    assert state.owed == {1}
+
+
 def test_l4_late_evidence_never_contradicts_a_read():
     assert rule(P.CANCELLED, E.RETURNED, Effect.READ)[0] is Ruling.EXCLUDED
 

@@ -87,6 +87,8 @@ def _run_event(s: Account, rec: r.RunRecord, at: int) -> None:
     ruling, phase = s.ruling(rec)
     if ruling is not Ruling.ADMITTED:
         s.excluded += 1
+        if isinstance(rec, r.Returned) and ruling is Ruling.CONTRADICTS:  # its process had not heard of the end (T1)
+            _contradicted(s, r.Contradicted(run=rec.run, attempt=rec.attempt, result=rec.result, source=rec.source), at)
         return
     run.attempt = max(run.attempt, rec.attempt)
     was, run.phase = run.phase, phase
