@@ -21,7 +21,7 @@ def start(script: str, *args: Any) -> Any:
     """A real process that has the store's names at hand and prints what it has done."""
     prelude = """
         import os, sys, time
-        from contract import append
+        from toolguard.testing.stores.making import append
         from toolguard.stores.postgres import PostgresStore
         say = lambda *words: print(*words, flush=True)
         store = PostgresStore(sys.argv[1], wait=30.0)

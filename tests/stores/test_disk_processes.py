@@ -25,7 +25,7 @@ def start(script: str, *args: Any) -> Any:
     """A real process that has the store's names at hand and prints what it has done."""
     prelude = """
         import os, sys, time
-        from contract import append
+        from toolguard.testing.stores.making import append
         from toolguard.stores.disk import DiskStore
         say = lambda *words: print(*words, flush=True)
     """
@@ -58,6 +58,7 @@ def test_waiting_a_little_is_enough_for_a_short_transaction(store: Any, home: Pa
         lock.acquire()
         say("held")
         time.sleep(0.05)
+        lock.release()
         """,
         home,
     )
