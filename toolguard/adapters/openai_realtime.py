@@ -52,6 +52,7 @@ async def protect(
     turns: Turns = "while_calls_run",
     played_ms: Callable[[str], float] | None = None,
     rebuild: Rebuild | None = None,
+    fresh: bool = True,
 ) -> AsyncGenerator[Session]:
     """Guard the tool calls of a Realtime connection.
 
@@ -75,6 +76,9 @@ async def protect(
         rebuild: How a lost connection is replaced, and one that comes to the provider's limit. The application's loop
             over the events then goes on over the new connection, which has been shown the conversation; without it a
             lost connection ends the loop. Where the guard only observes, nothing is replaced.
+        fresh: Whether the provider's session behind the connection is a new one. A conversation that goes on, because
+            its process died, is put on it then. False where the provider still has the conversation, as behind a
+            connection beside a call that goes on.
 
     Raises:
         DeclarationError: There is neither an id nor a packet.
@@ -95,7 +99,11 @@ async def protect(
     async with entering as session:
         port.session = session
         ears = RealtimeEvents(session, port, played_ms, watching=watching)
-        prefill = _prefilled(session, port, ears, tools or tuple(guard.tools.values())) if packet is not None else None
+        goes_on = packet is None and fresh and not watching and bool(session.state.conversation.items)
+        if goes_on:
+            session.shows("a new connection")
+        model = tools or tuple(guard.tools.values())
+        prefill = _prefilled(session, port, ears, model, speaks=not goes_on) if packet is not None or goes_on else None
         line = RealtimeLine(own, session, ears, port, rebuild) if rebuild is not None and not watching else None
         with _hooked(connection, ears, line):
             if line is not None:
@@ -127,8 +135,10 @@ async def _left_well(
         await asyncio.shield(_leave(session, port, why, line, own))
 
 
-def _prefilled(session: Session, port: RealtimePort, ears: RealtimeEvents, tools: Sequence[Tool[..., Any]]) -> Prefill:
-    prefill = Prefill(session, port, tools)
+def _prefilled(
+    session: Session, port: RealtimePort, ears: RealtimeEvents, tools: Sequence[Tool[..., Any]], *, speaks: bool
+) -> Prefill:
+    prefill = Prefill(session, port, tools, speaks=speaks)
     prefill.place()
     ears.on_configured = prefill.configured
     return prefill

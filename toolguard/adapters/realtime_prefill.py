@@ -1,14 +1,17 @@
-"""Puts a conversation that was handed over on a new Realtime connection, and keeps it right until the first request."""
+"""Puts a conversation that goes on on a new Realtime connection, and keeps it right until the first request."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from toolguard.render.openai_realtime import items
 
 if TYPE_CHECKING:
     from toolguard.adapters.realtime_port import RealtimePort
+    from toolguard.core.packet import HandoffPacket
     from toolguard.engine.session import Session
     from toolguard.render.parts import Tools
 
@@ -20,23 +23,30 @@ class Prefill:
     """The items of one new connection.
 
     Args:
-        session: The session of the agent that took over.
+        session: The session of the agent that took over, or that goes on after its process died.
         port: The way out to its connection.
         tools: The tools of its model.
+        speaks: Whether the model is asked to speak in any case, as one that takes a conversation over; else only where
+            the caller waits for an answer or for the outcome of a call.
     """
 
-    def __init__(self, session: Session, port: RealtimePort, tools: Tools) -> None:
+    def __init__(self, session: Session, port: RealtimePort, tools: Tools, *, speaks: bool = True) -> None:
         self._session = session
         self._port = port
         self._tools = tools
+        self._speaks = speaks
         self._there: list[str] = []
         self._begins: asyncio.TimerHandle | None = None
         session.on_amended = self._amend
 
     def place(self) -> None:
         """Put the conversation there, and let the model speak as soon as the application has configured it."""
-        self._bring()
-        self._begins = asyncio.get_running_loop().call_later(CONFIGURED_WITHIN, self.configured)
+        packet = self._bring()
+        recovery = self._session.recovery
+        if recovery is not None:
+            self._session.recovery = msgspec.structs.replace(recovery, context_replayed=len(self._there))
+        if self._speaks or packet.pending or any(one.what == "not_told" for one in packet.promises):
+            self._begins = asyncio.get_running_loop().call_later(CONFIGURED_WITHIN, self.configured)
 
     def configured(self) -> None:
         """The application has said who the model is."""
@@ -56,8 +66,9 @@ class Prefill:
         self._bring()
         self._session.shows("amended")
 
-    def _bring(self) -> None:
-        wanted: list[dict[str, Any]] = items(self._session.packet, tools=self._tools)
+    def _bring(self) -> HandoffPacket:
+        packet = self._session.packet
+        wanted: list[dict[str, Any]] = items(packet, tools=self._tools)
         ids = [str(item["id"]) for item in wanted]
         for gone in set(self._there) - set(ids):
             self._port.delete(gone)
@@ -67,3 +78,4 @@ class Prefill:
                 self._port.put(item, after=(before or "root") if self._there else "")
             before = str(item["id"])
         self._there = ids
+        return packet

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def cue_for(frm: str, to: str, pending: Sequence[str], promises: Sequence[Promise]) -> str:
-    """The cue: some plain sentences."""
-    said = [f"You are {to}. You take this conversation over from {frm} in its middle; all of it stands here."]
+    """The cue: some plain sentences; an agent that goes on with its own conversation after a break is told so."""
+    if frm == to:
+        said = ["The line to you broke for a moment. The conversation so far stands here: go on with it."]
+    else:
+        said = [f"You are {to}. You take this conversation over from {frm} in its middle; all of it stands here."]
     said.append("The caller has heard what is said here: do not greet again, and do not repeat or ask it again.")
     if pending:
         said.append("The caller's last words are not answered yet: answer them first.")

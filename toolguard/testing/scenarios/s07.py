@@ -62,6 +62,12 @@ def _told(played: Played, call: str) -> list[str]:
     return [one.text for one in played.answers(call)]
 
 
+def _said(played: Played, call: str) -> str:
+    """What the guard said last to a call; the new line, which was shown the pair again, takes no second output."""
+    frames = [one.event["item"] for one in played.frames if one.type == "conversation.item.create"]
+    return [str(item["output"]) for item in frames if item.get("call_id") == call and "output" in item][-1]
+
+
 @check(
     "S07.1",
     plays=("main", "concurrent", *_RESTARTED),
@@ -133,7 +139,7 @@ def it_holds_over_a_restart(played: Played) -> None:
     must(played.effects("book") == 1, f"the booking was made {played.effects('book')} times")
     opened = [record.process for _, record in played.records(r.Opened)]
     must(len(set(opened)) == 2, f"the session was entered by {len(set(opened))} processes")  # noqa: PLR2004
-    told = json.loads(_told(played, "c1")[-1])
+    told = json.loads(_said(played, "c1"))
     if played.script.variant == "restarted_while_committing":
         must(told["toolguard"] == "in_doubt", f"c1 was answered: {told}")
         must(played.open_calls == [("book", "in_doubt")], f"the index of calls in doubt has {played.open_calls}")
