@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from toolguard.testing.scenarios.data import collection
 from toolguard.testing.scenarios.drivers import ADAPTERS, guarded, naive
 from toolguard.testing.scenarios.judge import Judge
 from toolguard.testing.scenarios.kit import CHECKS, HOOKS, VARIANTS, Saboteur, discover
+from toolguard.testing.scenarios.places import Kind, Places
 from toolguard.testing.scenarios.sabotage import sabotage
 
 WRITTEN = discover()
@@ -31,10 +34,25 @@ def test_scenario_holds(story: str, adapter: str) -> None:
     assert result.checked, "nothing of it was checked"
 
 
-@pytest.mark.parametrize("story", ["S02", "S04"])
-def test_scenario_holds_with_the_disk_store(story: str) -> None:
-    result = Judge(guarded("openai_realtime"), "disk").judge(story)
-    assert [one.why for one in result.outcomes if one.status != "passed"] == []
+@pytest.fixture(scope="module")
+def places() -> Iterator[Callable[[Kind], Places]]:
+    """Places of every kind; a server is started with the first play on it."""
+    with ExitStack() as stack:
+        made: dict[Kind, Places] = {}
+
+        def of(kind: Kind) -> Places:
+            if kind not in made:
+                made[kind] = stack.enter_context(Places(kind))
+            return made[kind]
+
+        yield of
+
+
+@pytest.mark.parametrize("kind", ["disk", "redis", "postgres"])
+@pytest.mark.parametrize("story", ["S02", "S04", "S11", "S12", "S13", "S14", "S16", "S20"])
+def test_scenario_holds_on_every_store(story: str, kind: Kind, places: Callable[[Kind], Places]) -> None:
+    result = Judge(guarded("openai_realtime"), places(kind)).judge(story)
+    assert [f"{one.assertion}: {one.why}" for one in result.outcomes if one.status != "passed"] == []
 
 
 @pytest.mark.parametrize(
