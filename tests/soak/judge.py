@@ -84,7 +84,7 @@ def judge(home: Path, place: str, callers: Sequence[Caller], lines: Sequence[Lin
     finally:
         store.close()
     effects = ledger(home)
-    _effects(found, books, effects)
+    _effects(found, books, effects, home)
     _journals(found, books)
     _landed(found, books, home)
     _lines(found, books, lines)
@@ -98,7 +98,7 @@ def judge(home: Path, place: str, callers: Sequence[Caller], lines: Sequence[Lin
     return found
 
 
-def _effects(found: Findings, books: dict[str, Book], effects: Sequence[dict[str, Any]]) -> None:
+def _effects(found: Findings, books: dict[str, Book], effects: Sequence[dict[str, Any]], home: Path) -> None:
     """At most one effect a wish and a key; the journal knew each before it happened."""
     wishes = Counter(line["want"] for line in effects if line["tool"] in MUTATIONS)
     keys = Counter(line["key"] for line in effects if line["tool"] in MUTATIONS)
@@ -115,18 +115,22 @@ def _effects(found: Findings, books: dict[str, Book], effects: Sequence[dict[str
     found.broken += [f"{want} was written under {n} keys" for want, n in twice.items() if n > 1]
     done = {line["key"] for line in effects}
     for book in books.values():
+        counted = {run.key for run in book.state.runs.values() if run.happened}
         for run in book.state.runs.values():
-            _run(found, book, run, acted=run.key in done)
+            _run(found, book, run, acted=run.key in done, elsewhere=run.key in counted and not run.happened)
+    refused = home / "refused"
+    found.numbers["requests refused by their key"] = len(refused.read_text().splitlines()) if refused.exists() else 0
 
 
-def _run(found: Findings, book: Book, run: Any, *, acted: bool) -> None:
+def _run(found: Findings, book: Book, run: Any, *, acted: bool, elsewhere: bool) -> None:
+    """A run says what its key did; where a later occurrence inherited the key (D1), that one answers for it."""
     ref = book.state.run_ref(run)
     found.numbers[f"runs {run.phase.value}"] += 1
     if not run.effect.writes or not run.key:
         return
     if run.phase is Phase.DONE and not acted:
         found.broken.append(f"{ref} {run.tool} counts as done and never happened")
-    if run.phase in {Phase.FAILED, Phase.CANCELLED} and acted and not run.contradicted:
+    if run.phase in {Phase.FAILED, Phase.CANCELLED} and acted and not elsewhere:
         found.broken.append(f"{ref} {run.tool} counts as {run.phase.value} and has happened")
 
 

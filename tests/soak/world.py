@@ -1,8 +1,14 @@
-"""The outside world: a ledger that knows nothing of toolguard, and the tools that write to it."""
+"""The outside world: a ledger that knows nothing of toolguard, and the tools that write to it.
+
+``charge`` and ``book`` are systems that honour an idempotency key and can be asked what became of it: against a
+process that stops between its commit record and its request nothing less helps (D4). ``order`` knows no keys and
+answers no questions: what is in doubt there stays in doubt, and is never done again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import random
@@ -15,16 +21,24 @@ from toolguard import Attempt, DidNotHappen, Finding, Happened
 HOME = Path(os.environ.get("SOAK_HOME", "."))
 LIMITS: dict[str, Any] = {"time_limit": 6.0, "hard_limit": 8.0, "settles_within": 0.5}
 """Limits after which a probe that finds nothing is believed (D1), soon enough for two minutes."""
+KEYED = ("charge", "book")
+"""Systems that honour an idempotency key."""
 MUTATIONS = ("charge", "book", "order")
 """What must not happen twice for one wish."""
 
 
 def happened(tool: str, want: str, key: str) -> None:
-    """One line for an effect, written whole."""
+    """One line for an effect, written whole; a key that a system has seen is refused where it honours keys."""
     line = json.dumps({"tool": tool, "want": want, "key": key, "pid": os.getpid()}) + "\n"
-    handle = os.open(HOME / "ledger", os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+    handle = os.open(HOME / "ledger", os.O_APPEND | os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        os.write(handle, line.encode())
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if tool in KEYED and any(one["key"] == key for one in ledger(HOME)):
+            refused = os.open(HOME / "refused", os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+            os.write(refused, line.encode())
+            os.close(refused)
+        else:
+            os.write(handle, line.encode())
     finally:
         os.close(handle)
 
