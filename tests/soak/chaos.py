@@ -184,7 +184,7 @@ class Play:
             future = self._packets.pop(session)
             if not future.done():
                 future.set_result(said["packet"])
-        elif "left" in said and self._where.get(session or "") is worker:
+        elif "left" in said and said["why"] != "cancelled" and self._where.get(session or "") is worker:
             why = str(said["why"])[:90]
             self.done_to_it[f"lines lost: {why}"] += 1
             caller = self._caller(session or "")
