@@ -1,0 +1,5 @@
+"""``python -m tests.soak``."""
+
+from .run import main
+
+raise SystemExit(main())
