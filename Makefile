@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev
 PEERS := .bench
 BENCH := $(VENV)/.bench
 
-.PHONY: help demo test check scenarios bench clean
+.PHONY: help demo test check scenarios bench soak clean
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -53,6 +53,9 @@ test: check ## all checks: lint, types and tests (some minutes on two cores)
 
 scenarios: $(DEV) ## scenario x adapter; SABOTEURS=1 also breaks the code once for every check
 	@$(BIN)/python -m toolguard.testing.scenarios $(if $(SABOTEURS),--saboteurs) $(ARGS)
+
+soak: $(DEV) ## two minutes of bad luck on many sessions; ARGS="--store postgres --seed N ..."
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(BENCH) ## ratios to floors and peers, interleaved in one run (some minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)

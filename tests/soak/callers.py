@@ -15,7 +15,7 @@ from toolguard.testing.realtime.frames import ScriptError
 from .world import MUTATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from toolguard.testing.realtime import Line, ReplyRequest
 
@@ -23,7 +23,9 @@ _TOOLS = (*MUTATIONS, "charge", "book", "set_note", "look_up", "look_up")
 _GIVEN_UP = 8
 """Calls for one wish after which the model talks of something else."""
 _TALK = ("And what about the other thing?", "How is it going?", "Are you still there?", "My son is waiting outside.")
-_LAST = frozenset({"result", "replayed", "already_done", "done", "in_doubt", "error", "refused", "cancelled", "differs"})
+_LAST = frozenset(
+    {"result", "replayed", "already_done", "done", "in_doubt", "error", "refused", "cancelled", "differs"}
+)
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Caller:
     def __init__(self, session: str, seed: str, counts: Counts) -> None:
         self.session = session
         self.counts = counts
-        self.dice = random.Random(seed)  # noqa: S311 - a game, not a secret
+        self.dice = random.Random(seed)
         self.wants: list[Want] = []
         self.lines: list[Line] = []
         self.enough = False
@@ -199,5 +201,3 @@ def _standing(line: Line, want: Want) -> str:
     if mine - answered:
         return "open"
     return "waiting" if mine else ""
-
-

@@ -246,8 +246,8 @@ class Play:
         if not open_:
             return
         line, code = self.dice.choice(open_), self.dice.choice(_CODES)
-        self.done_to_it[f"sockets closed with {code}" if code != 1006 else "sockets cut"] += 1  # noqa: PLR2004
-        if code == 1006:  # noqa: PLR2004 - no close frame at all
+        self.done_to_it[f"sockets closed with {code}" if code != 1006 else "sockets cut"] += 1
+        if code == 1006:
             line.drop()
         else:
             with suppress(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def _journals(found: Findings, books: dict[str, Book]) -> None:
         if not verdict.ok:
             found.broken.append(f"{book.session}: {verdict.sentence}")
         epochs = [unpack(stored).epoch for _, stored in book.rows]
-        if any(later < earlier for earlier, later in zip(epochs, epochs[1:], strict=False)):
+        if any(later < earlier for earlier, later in itertools.pairwise(epochs)):
             found.broken.append(f"{book.session}: its epochs go back")
         found.numbers["records"] += len(book.rows)
         found.numbers["sessions"] += 1

@@ -52,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan.seed = plan.seed or secrets.token_hex(4)
     home = plan.home or Path(tempfile.mkdtemp(prefix="toolguard-soak-"))
     home.mkdir(parents=True, exist_ok=True)
-    print(f"seed {plan.seed}, {plan.sessions} sessions, {plan.workers} workers, {plan.store}, in {home}", file=sys.stderr)
+    print(
+        f"seed {plan.seed}, {plan.sessions} sessions, {plan.workers} workers, {plan.store}, in {home}", file=sys.stderr
+    )
     began = time.monotonic()
     with ExitStack() as stack:
-        play = Play(plan, home, stack, random.Random(plan.seed))  # noqa: S311 - a game, not a secret
+        play = Play(plan, home, stack, random.Random(plan.seed))
         asyncio.run(play.run())
         found = judge(home, play.place, play.callers, play.lines)
         found.broken += play.broken
