@@ -88,7 +88,7 @@ def judge(home: Path, place: str, callers: Sequence[Caller], lines: Sequence[Lin
     _effects(found, books, effects, home)
     _journals(found, books)
     _landed(found, books, home)
-    _lines(found, books, lines)
+    _lines(found, books, callers, lines)
     for session, call, tool, phase in left:
         if phase == Phase.IN_DOUBT.value:
             found.doubts.append(f"{session}/{call} {tool}")
@@ -170,21 +170,29 @@ def _landed(found: Findings, books: dict[str, Book], home: Path) -> None:
                 found.broken.append(f"{session}: record {seq} ({kind}) was acknowledged and is not there")
 
 
-def _lines(found: Findings, books: dict[str, Book], lines: Sequence[Line]) -> None:
+def _lines(found: Findings, books: dict[str, Book], callers: Sequence[Caller], lines: Sequence[Line]) -> None:
+    """Each call is answered once, behind itself and in call order; on a line that lived to its end, every call is."""
+    whole = {id(one.lines[-1]) for one in callers if one.lines and one.done.is_set()}
     for line in lines:
         session = line.query.get("call", "?")
-        calls = [item["call_id"] for item in line.conversation if item["type"] == "function_call"]
-        outputs = [output.call_id for output in line.accepted_outputs]
-        found.numbers["outputs taken"] += len(outputs)
-        twice = [call for call, times in Counter(outputs).items() if times > 1]
-        found.broken += [f"{session}: {call} was answered twice on one line" for call in twice]
-        places = [calls.index(call) for call in outputs if call in calls]
+        found.numbers["outputs taken"] += len(line.accepted_outputs)
+        for problem in line.conversation_problems():
+            if id(line) in whole or "has no output" not in problem:
+                found.broken.append(f"{session}: {problem}")
+        standing = [(item["type"], item["call_id"]) for item in line.conversation if "call_id" in item]
+        calls = [call for kind, call in standing if kind == "function_call"]
+        places = [calls.index(call) for kind, call in standing if kind == "function_call_output" and call in calls]
         if places != sorted(places):
-            found.broken.append(f"{session}: outputs out of order: {outputs}")
+            found.broken.append(f"{session}: outputs out of order: {standing}")
         book = books.get(session)
         for output in line.accepted_outputs:
             if '"did"' in output.text and book is not None:
-                want = str(json.loads(output.text).get("did", ""))
-                known = any(run.happened and want.encode() in run.result for run in book.state.runs.values())
-                if want and not known:
-                    found.broken.append(f"{session}: {want} was told as done and the journal does not have it")
+                _known(found, book, str(json.loads(output.text).get("did", "")))
+
+
+def _known(found: Findings, book: Book, want: str) -> None:
+    """A write that was told as done is done by the journal; a read awaits nothing, so its record may be lost (W3)."""
+    runs = [run for run in book.state.runs.values() if run.happened and want.encode() in run.result]
+    reads = any(run.tool == "look_up" and want.encode() in run.arguments for run in book.state.runs.values())
+    if want and not runs and not reads:
+        found.broken.append(f"{book.session}: {want} was told as done and the journal does not have it")
