@@ -84,7 +84,8 @@ class GuardedCall:
         ):
             await self._configure(connection, BILLING)
             conversation.shows("recovered")
-            for item in openai_realtime.items(conversation.packet):
+            shown: list[Any] = openai_realtime.items(conversation.packet)
+            for item in shown:
                 await connection.conversation.item.create(item=item)
             self._report("ready", True)
             await _listen(connection)
@@ -129,8 +130,9 @@ class NaiveCall:
         async with connecting(self._client, BILLING) as second:
             await second.session.update(session={"type": "realtime", "instructions": f"You are {BILLING}."})
             for role, text in self._words():
-                content: Any = [{"type": "input_text" if role == "user" else "output_text", "text": text}]
-                await second.conversation.item.create(item={"type": "message", "role": role, "content": content})
+                content = [{"type": "input_text" if role == "user" else "output_text", "text": text}]
+                item: Any = {"type": "message", "role": role, "content": content}
+                await second.conversation.item.create(item=item)
             if not again:
                 await second.response.create()
             await self._listen(second, Naive(second, self._tools))
