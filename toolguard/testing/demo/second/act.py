@@ -38,8 +38,11 @@ def perform(home: Path, store: str) -> list[Played]:
 
 async def _perform(home: Path, store: str) -> list[Played]:
     session = f"demo-{secrets.token_hex(3)}"
-    async with asyncio.TaskGroup() as both:
-        tasks = [both.create_task(play(how, home, store, session)) for how in RUNS]
+    try:
+        async with asyncio.TaskGroup() as both:
+            tasks = [both.create_task(play(how, home, store, session)) for how in RUNS]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
     return [Played(call, await judge(call, store)) for call in (task.result() for task in tasks)]
 
 

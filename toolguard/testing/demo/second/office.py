@@ -47,7 +47,7 @@ class Office:
         await asyncio.sleep(0.5 if before else CHARGING_TAKES)
         return {"charged": cents, "name": name}
 
-    async def find(self, key: str) -> Finding[dict[str, Any]]:
+    async def find(self, key: str, name: str, cents: int) -> Finding[dict[str, Any]]:
         """Ask the processor by a key; a charge is on its list some seconds after it was made."""
         end = asyncio.get_running_loop().time() + LISTED_WITHIN
         while not listed(self._ledger).exists():
@@ -55,9 +55,9 @@ class Office:
                 return StillUnknown()
             await asyncio.sleep(_LOOK)
         found = self._found(key)
-        if found is None:
+        if found is None or (found["name"], found["cents"]) != (name, cents):
             return DidNotHappen()
-        return Happened({"charged": found["cents"], "name": found["name"]}, evidence="the processor's list")
+        return Happened({"charged": cents, "name": name}, evidence="the processor's list")
 
     def _found(self, key: str) -> dict[str, Any] | None:
         return next((one for one in effects(self._ledger) if one.get("key") == key), None)

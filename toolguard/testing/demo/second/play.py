@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import toolguard
+from toolguard.errors import ToolguardError
 from toolguard.testing.demo.second.caller import Caller, Says
 from toolguard.testing.demo.second.model import OWED, PAID, Model
 from toolguard.testing.demo.second.office import effects, listed
@@ -33,8 +34,10 @@ _LOOK = 0.02
 _LISTED_AFTER = 1.0
 
 
-class WorkerFailed(RuntimeError):  # noqa: N818 - named for what happened
-    """A worker ended although nobody had killed it."""
+class WorkerFailed(ToolguardError):
+    """A worker of the demo did not serve."""
+
+    code = "worker_failed"
 
 
 @dataclass(slots=True)
@@ -205,7 +208,10 @@ class Stage:
         try:
             await asyncio.wait({coming, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
-                raise WorkerFailed(f"worker {worker.pid} of the {self._call.how} call ended with {ended.result()}")
+                raise WorkerFailed(
+                    f"worker {worker.pid} of the {self._call.how} call ended with {ended.result()}",
+                    advice="What it says stands above.",
+                )
             return await coming
         finally:
             for task in (coming, ended):
@@ -218,7 +224,10 @@ class Stage:
         end = time.monotonic() + CONNECTS_WITHIN
         while not check():
             if time.monotonic() > end:
-                raise WorkerFailed(f"the {self._call.how} call waits for {what}")
+                raise WorkerFailed(
+                    f"the {self._call.how} call waited for {what} for too long",
+                    advice="Try again when the machine is less busy.",
+                )
             await asyncio.sleep(_LOOK)
 
     def _tell(self, what: str) -> None:

@@ -53,7 +53,7 @@ def guarded_tools(office: Office, move: Moves) -> list[toolguard.Tool[..., Any]]
             return await office.charge(name, cents, key)
 
     @charge_card.probe
-    async def find_charge(attempt: toolguard.Attempt, **_arguments: Any) -> toolguard.Finding[dict[str, Any]]:
-        return await office.find(attempt.key)
+    async def find_charge(attempt: toolguard.Attempt, name: str, cents: int) -> toolguard.Finding[dict[str, Any]]:
+        return await office.find(attempt.key, name, cents)
 
     return [find_balance, transfer_call, charge_card]
