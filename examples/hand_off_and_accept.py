@@ -6,19 +6,21 @@ import toolguard
 from toolguard import Guard
 from toolguard.render import chat_completions
 
+OWED = {"Ana Lund": 4000}
+
 
 @toolguard.read
 async def find_balance(patient: str) -> dict[str, int]:
     """Find what a patient owes; the old system takes its time."""
     await asyncio.sleep(0.3)
-    return {"owes": 4000}
+    return {"owes": OWED[patient]}
 
 
 async def billing(guard: Guard, packet: bytes) -> None:
     """The next agent: here in the same process, as well in another one that opens the same store."""
     async with guard.accept(packet) as conversation:
         print("accepted by", conversation.agent, "with", dict(conversation.facts))
-        while conversation.state.open_runs:  # an adapter waits for nothing: the result comes to it as a note
+        while conversation.state.open_runs:  # noqa: ASYNC110 - an adapter need not wait: the result comes as a note
             await asyncio.sleep(0.05)
         for message in chat_completions.messages(conversation.packet):  # what the next model is to see
             print(message["role"], "|", message.get("content") or message["tool_calls"][0]["function"]["name"])

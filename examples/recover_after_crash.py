@@ -1,4 +1,4 @@
-"""A process is killed in the middle of a charge; another one recovers the conversation, and the card is charged once."""
+"""A process is killed in the middle of a charge; another one recovers the conversation: the card is charged once."""
 
 import asyncio
 import signal
@@ -13,12 +13,22 @@ PROCESSOR = Path("charges.txt")
 """The card processor's own book: one line for each charge, the key that it was made with."""
 
 
+def book(line: str) -> None:
+    """The processor books a charge."""
+    with PROCESSOR.open("a") as lines:
+        lines.write(line + "\n")
+
+
+def booked() -> list[str]:
+    """The processor's charges."""
+    return PROCESSOR.read_text().splitlines() if PROCESSOR.exists() else []
+
+
 @toolguard.mutation(identity="patient", commits="inside")
 async def charge(patient: str, cents: int) -> str:
     """Charge a card: the money moves at once, the answer takes its time."""
     async with toolguard.committing() as key:
-        with PROCESSOR.open("a") as book:
-            book.write(f"{key} {patient} {cents}\n")
+        book(f"{key} {patient} {cents}")
         await asyncio.sleep(60)  # and here the process dies
         return f"charged {cents}"
 
@@ -26,7 +36,7 @@ async def charge(patient: str, cents: int) -> str:
 @charge.probe
 async def find_charge(attempt: Attempt, patient: str, cents: int) -> Finding[str]:
     """Ask the processor by the key what became of an attempt."""
-    if f"{attempt.key} {patient} {cents}" in PROCESSOR.read_text():
+    if f"{attempt.key} {patient} {cents}" in booked():
         return Happened(f"charged {cents}", evidence="the processor's book")
     return DidNotHappen()
 
@@ -46,7 +56,7 @@ async def second_process() -> None:
         async with recovery as conversation:
             report = conversation.recovery
             print(f"in doubt: {report.in_doubt}, carried: {report.calls_carried}" if report else "nothing was left")
-            while conversation.state.doubtful:  # the probe is at work; the conversation goes on meanwhile
+            while conversation.state.doubtful:  # noqa: ASYNC110 - the probe is at work; the caller may speak meanwhile
                 await asyncio.sleep(0.05)
             print("again:", await conversation.run(charge, "Ana", 4000))
         print((await guard.trail.call("conv-42/1")).source)
@@ -55,13 +65,13 @@ async def second_process() -> None:
 def main() -> None:
     """Start the first process, kill it when the money has moved, and go on."""
     dying = subprocess.Popen([sys.executable, __file__, "first"])  # noqa: S603 - this file
-    while not PROCESSOR.exists() or not PROCESSOR.read_text():
+    while not booked():
         if dying.poll() is not None:
             raise SystemExit("the first process ended before it charged")
     dying.send_signal(signal.SIGKILL)
     dying.wait()
     asyncio.run(second_process())
-    print("charges:", len(PROCESSOR.read_text().splitlines()))
+    print("charges:", len(booked()))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _LOOK = 0.02
 _LISTED_AFTER = 1.0
 
 
-class WorkerFailed(ToolguardError):
+class WorkerFailed(ToolguardError):  # noqa: N818 - named for what happened
     """A worker of the demo did not serve."""
 
     code = "worker_failed"
