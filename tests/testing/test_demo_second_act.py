@@ -89,6 +89,8 @@ def test_it_works_on_a_server(tmp_path):
         guarded = perform(tmp_path, server.url)[-1]
     assert guarded.findings.broken == []
     assert guarded.findings.charges == 1
+    recovery = guarded.findings.journal.recovery
+    assert recovery["in_doubt"] + recovery["followed"] == [f"{guarded.call.session}/3 charge_card"]
 
 
 def kept(**changed):

@@ -99,10 +99,13 @@ def _journal_kept(journal: Journal) -> dict[str, bool]:
         f"the conversation had {journal.epochs} owners": journal.epochs == 2,  # noqa: PLR2004 - two workers
         "the hand-off carried no look-up": any("find_balance" in one for one in journal.carried),
         f"the charge was settled by {journal.settled_by or 'nobody'}": journal.settled_by == "probe",
-        "the recovery did not find the charge in doubt": any(
-            "charge_card" in one for one in journal.recovery.get("in_doubt", ())
-        ),
+        "the recovery did not find the charge": any("charge_card" in one for one in _found(journal.recovery)),
     }
+
+
+def _found(recovery: dict[str, Any]) -> list[str]:
+    """Runs past their commit: in doubt, or followed for as long as a server believes that their process lives."""
+    return [*recovery.get("in_doubt", ()), *recovery.get("followed", ())]
 
 
 async def judge(call: Call, store: str) -> Findings:
@@ -183,5 +186,6 @@ def _note(told: Journal, record: Any, session: str, names: dict[str, str]) -> No
             "gap_ms": round(record.gap_ms),
             "in_doubt": named(record.in_doubt),
             "probed": named(record.probed),
+            "followed": named(record.followed),
             "calls_carried": record.calls_carried,
         }

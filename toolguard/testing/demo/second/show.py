@@ -72,9 +72,10 @@ def _journal(journal: Journal, reports: dict[str, Any]) -> Iterator[str]:
     yield "\nWhat the second worker planned and found:"
     yield from (f"  plan: {step}" for step in reports.get("plan", ()))
     if found:
-        doubt = ", ".join(found["in_doubt"]) or "none"
         yield f"  recovered after {found['gap_ms'] / 1000:.1f} s ({found['cause']})"
-        yield f"  calls carried: {found['calls_carried']}, in doubt: {doubt}"
+        yield f"  calls carried: {found['calls_carried']}"
+        yield from (f"  in doubt, its probe is asked: {one}" for one in found["in_doubt"])
+        yield from (f"  followed, until its process's lease runs out: {one}" for one in found["followed"])
     yield f"  settled by: {journal.settled_by or 'nobody'}; the journal has {_count(journal.charged, 'charge')}"
     yield from (f"  asked for again as {one}" for one in journal.again)
     yield f"\nThe trail, {journal.epochs} owners (e1 was killed, e2 went on):"
