@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0 if the guarded calls kept every promise, else 1.
     """
-    given = _parser().parse_args(argv)
+    given = arguments().parse_args(argv)
     server = given.store if "://" in (given.store or "") else ""
     home = Path(given.store) if given.store and not server else Path(tempfile.mkdtemp(prefix="toolguard-demo-"))
     home.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,8 @@ def main(argv: Sequence[str]) -> int:
     return _BROKEN if broken else _KEPT
 
 
-def _parser() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(prog="toolguard demo", description=_STORY)
     parser.add_argument("--act", type=int, choices=(FIRST, SECOND), help="play this act alone (both)")
     parser.add_argument(

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     if given.naive:
         call: GuardedCall | NaiveCall = NaiveCall(client, office, Path(given.ledger).with_suffix(".transcript"))
     else:
-        call = GuardedCall(client, office, given.store, given.session, _report)
+        call = GuardedCall(client, office, given.store, given.session, report=_report, hung_up=_hung_up)
     asyncio.run(call.serve(again=given.again))
     return 0
 
@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--naive", action="store_true", help="without toolguard")
     parser.add_argument("--again", action="store_true", help="go on with a call whose worker has died")
     return parser
+
+
+async def _hung_up() -> None:
+    """The caller is there for as long as our input is open."""
+    await asyncio.to_thread(sys.stdin.read)
 
 
 def _report(what: str, told: object) -> None:

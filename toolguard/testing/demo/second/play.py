@@ -148,6 +148,7 @@ class Stage:
         caller.line = line = await self._line(second)
         await self._configured(line)
         if self._call.how == "guarded":
+            caller.line = line = await self._line(second)
             await self._until(lambda: "ready" in self._call.reports, "the conversation on the new line")
         self._tell(f"worker {second.pid} goes on over a new line")
         self._tell('she asks: "Did that go through?"')
@@ -190,6 +191,7 @@ class Stage:
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "toolguard.testing.demo.worker", *asked,
             env={**os.environ, "PYTHONPATH": path},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self._workers.append(worker)
@@ -235,10 +237,11 @@ class Stage:
 
     async def end(self) -> None:
         """Hang up; no worker and no reader stays behind."""
-        for line in self._server.lines:
-            if line.open:
-                with suppress(Exception):
-                    await line.close()
+        for worker in self._workers:
+            if worker.stdin is not None:
+                worker.stdin.close()
+        if self._call.how == "naive":
+            await self._close_lines()
         for worker in self._workers:
             try:
                 async with asyncio.timeout(ENDS_WITHIN):
@@ -246,4 +249,11 @@ class Stage:
             except TimeoutError:
                 worker.kill()
                 await worker.wait()
+        await self._close_lines()
         await asyncio.gather(*self._reading, return_exceptions=True)
+
+    async def _close_lines(self) -> None:
+        for line in self._server.lines:
+            if line.open:
+                with suppress(Exception):
+                    await line.close()

@@ -7,15 +7,14 @@ import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters.openai_realtime import protect, realtime_tools
+from toolguard.adapters.openai_realtime import Rebuild, protect, realtime_tools
 from toolguard.engine.guard import Guard
-from toolguard.render import openai_realtime
 from toolguard.testing.demo.apps import Naive
 from toolguard.testing.demo.second.model import BILLING, FRONTDESK
 from toolguard.testing.demo.second.tools import guarded_tools, plain_tools
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
 
     from openai import AsyncOpenAI
@@ -38,14 +37,23 @@ class GuardedCall:
         store: The guard's store.
         session: The conversation's id.
         report: Tells the play what people may want to see.
+        hung_up: Waits until the caller hangs up.
     """
 
     def __init__(
-        self, client: AsyncOpenAI, office: Office, store: str, session: str, report: Callable[[str, Any], None]
+        self,
+        client: AsyncOpenAI,
+        office: Office,
+        store: str,
+        session: str,
+        *,
+        report: Callable[[str, Any], None],
+        hung_up: Callable[[], Awaitable[Any]],
     ) -> None:
         self._client = client
         self._session = session
         self._report = report
+        self._hung_up = hung_up
         self._packets: asyncio.Queue[HandoffPacket] = asyncio.Queue()
         self._talks: Session | None = None
         self._guard = Guard(store, tools=guarded_tools(office, self._move))
@@ -72,23 +80,29 @@ class GuardedCall:
                 await asyncio.sleep(_LINGERS)
                 listening.cancel()
                 await left.aclose()
-                await _listen(second)
+                await self._serve(second)
 
     async def _goes_on(self) -> None:
         """Enter the session, show its conversation to the new line, and serve: the guard sees to what was left."""
         plan = await self._guard.recover(self._session).plan()
         self._report("plan", [f"{step.ref} {step.tool}: {step.act}, {step.why}" for step in plan.steps])
+        again = Rebuild(connect=lambda: connecting(self._client, BILLING))
+        entering: dict[str, Any] = {"id": self._session, "agent": BILLING, "tenant": "clinic", "rebuild": again}
         async with (
             connecting(self._client, BILLING) as connection,
-            protect(connection, self._guard, id=self._session, agent=BILLING, tenant="clinic") as conversation,
+            protect(connection, self._guard, **entering) as conversation,
         ):
             await self._configure(connection, BILLING)
-            conversation.shows("recovered")
-            shown: list[Any] = openai_realtime.items(conversation.packet)
-            for item in shown:
-                await connection.conversation.item.create(item=item)
+            await conversation.rebuild("recovered")
             self._report("ready", True)
-            await _listen(connection)
+            await self._serve(connection)
+
+    async def _serve(self, connection: AsyncRealtimeConnection) -> None:
+        """Read the line until the caller hangs up; a line that the provider closes is no end."""
+        listening = asyncio.create_task(_listen(connection))
+        await self._hung_up()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
     async def _configure(self, connection: AsyncRealtimeConnection, agent: str) -> None:
         tools = realtime_tools(list(self._guard.tools.values()))
