@@ -34,8 +34,8 @@ $(BENCH): pyproject.toml $(DEV)
 	@$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --editable . --group bench
 	@touch $@
 
-demo: $(CORE) ## one phone call, played naive, observed and enforced (well under a minute after set-up)
-	@echo "== demo: a charge, two barge-ins, a re-issue, a broken-off call"
+demo: $(CORE) ## two phone calls, naive and guarded: barge-ins, then a hand-off and kill -9 (under a minute after set-up)
+	@echo "== demo: act 1, a charge, two barge-ins, a re-issue, a broken-off call; act 2, a hand-off and a killed worker"
 	@$(BIN)/python -m toolguard demo
 
 check: $(DEV) ## lint and types (about two minutes)

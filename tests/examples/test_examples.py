@@ -11,6 +11,16 @@ from examples_kit import EXAMPLES, load
 SAYS = {
     "policy_in_code": ["onset -> hold: a large amount waits", "addition -> hold", "correction -> stop"],
     "read_the_trail": ["conv-42/1 charge_deposit", "in_doubt", "conv-42/1 done ch_1 person ana"],
+    "hand_off_and_accept": [
+        'conv-42/1 find_balance {"patient":"Ana Lund"}: still running',
+        "accepted by billing with {'patient': 'Ana Lund', 'verified': True}",
+        'tool | {"owes":4000}',
+        "[packet_accepted] conv-42",
+    ],
+    "recover_after_crash": [
+        "conv-42/1 charge: probe",
+        "in doubt: ('conv-42/1',), carried: 1\nagain: charged 4000\nprobe\ncharges: 1",
+    ],
     "committing_inside": ["Booking(slot='Mon 10:00', patient='Ana')\n[stopped] conv-42/2", "booked: [Booking"],
 }
 TEST = "own_tool_test.py"

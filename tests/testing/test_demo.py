@@ -13,14 +13,14 @@ from toolguard.testing.realtime import Frame
 
 
 def played(capsys, *argv):
-    code = main([*argv, "--json"])
-    return code, json.loads(capsys.readouterr().out)
+    code = main([*argv, "--act", "1", "--json"])
+    return code, json.loads(capsys.readouterr().out)["act_1"]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     home = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-W", "error", "-m", "toolguard.testing.demo", "--store", str(home)]
+    command = [sys.executable, "-W", "error", "-m", "toolguard.testing.demo", "--act", "1", "--store", str(home)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
     return done, home
 
@@ -81,7 +81,9 @@ def test_it_explains_itself(capsys):
     with pytest.raises(SystemExit) as left:
         main(["--help"])
     assert left.value.code == 0
-    assert "--real-time" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--real-time" in out
+    assert "--act {1,2}" in out
 
 
 def frames(*events):

@@ -29,7 +29,7 @@ for _command in (audit, verify, resolve, pause, resume, recover, doctor):
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def demo(context: typer.Context) -> None:
-    """Play one phone call to a naive, an observed and an enforced application, and compare."""
+    """Play two phone calls, one with a worker that is killed, to naive and guarded applications, and compare."""
     try:
         from toolguard.testing.demo import main as play  # noqa: PLC0415 -- needs what only the demo needs
     except ModuleNotFoundError as error:

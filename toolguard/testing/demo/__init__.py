@@ -1,4 +1,4 @@
-"""One phone call, played three times against the scripted server: naive, observed and enforced."""
+"""Two phone calls against the scripted server: barge-ins in one process, then a hand-off and a killed process."""
 
 from toolguard.testing.demo.command import main
 

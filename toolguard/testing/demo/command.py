@@ -1,4 +1,4 @@
-"""The command: plays the call three times, prints what came of it, and fails where a promise is broken."""
+"""The command: plays the acts, prints what came of them, and fails where a promise is broken."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from toolguard.audit.timeline import timeline
 from toolguard.audit.trail import Trail
 from toolguard.engine.guard import Guard
 from toolguard.testing.demo.play import RUNS, Played, play
+from toolguard.testing.demo.second.act import as_json, perform
+from toolguard.testing.demo.second.show import report
 from toolguard.testing.demo.show import table, watch
 from toolguard.testing.demo.supposed import would_have
 from toolguard.testing.virtual import run_virtual
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
 
     from toolguard.testing.realtime import Line
 
+FIRST, SECOND = 1, 2
 _KEPT = 0
 _BROKEN = 1
 _STORY = (
-    "A caller asks for a slot, has a deposit charged, corrects the day, says mm-hm, asks whether it went through,"
-    " and declines a text message. The model asks for the charge again because it sees no result, and one of its"
-    " calls breaks off."
+    "Act 1: a caller asks for a slot, has a deposit charged, corrects the day, says mm-hm, asks whether it went"
+    " through, and declines a text message. The model asks for the charge again because it sees no result, and one of"
+    " its calls breaks off. Act 2: a call is handed to a second agent while a look-up runs, then the worker process is"
+    " killed in the middle of a charge and another one goes on."
 )
 
 
@@ -42,26 +46,47 @@ def main(argv: Sequence[str]) -> int:
         argv: The arguments of the command, without its name.
 
     Returns:
-        0 if the enforced run kept every promise, else 1.
+        0 if the guarded calls kept every promise, else 1.
     """
-    given = _parser().parse_args(argv)
-    home = Path(given.store) if given.store else Path(tempfile.mkdtemp(prefix="toolguard-demo-"))
+    given = arguments().parse_args(argv)
+    server = given.store if "://" in (given.store or "") else ""
+    home = Path(given.store) if given.store and not server else Path(tempfile.mkdtemp(prefix="toolguard-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     progress = Console(stderr=True, quiet=given.json)
     out = Console(soft_wrap=True)
-    runs = [_play(how, home, progress, real_time=given.real_time) for how in RUNS]
-    enforced = runs[-1]
+    told: dict[str, Any] = {}
+    broken = False
+    if given.act != SECOND:
+        runs = [_play(how, home, progress, real_time=given.real_time) for how in RUNS]
+        broken = bool(runs[-1].findings.broken)
+        told["act_1"] = _as_json(runs, home)
+        if not given.json:
+            _report(runs, home, out)
+            out.print()
+    if given.act != FIRST:
+        progress.print("playing act 2: naive and guarded at the same time, with real processes ...", highlight=False)
+        store = server or str(home / "journal")
+        played = perform(home, store)
+        broken = broken or bool(played[-1].findings.broken)
+        told["act_2"] = as_json(played, store)
+        if not given.json:
+            report(played, store, out)
     if given.json:
-        out.print_json(json.dumps(_as_json(runs, home)))
-    else:
-        _report(runs, home, out)
-    return _BROKEN if enforced.findings.broken else _KEPT
+        out.print_json(json.dumps(told))
+    return _BROKEN if broken else _KEPT
 
 
-def _parser() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(prog="toolguard demo", description=_STORY)
-    parser.add_argument("--store", metavar="DIR", help="keep the journal and the ledgers here (a temporary directory)")
-    parser.add_argument("--real-time", action="store_true", help="let time pass as it does, and show what is said")
+    parser.add_argument("--act", type=int, choices=(FIRST, SECOND), help="play this act alone (both)")
+    parser.add_argument(
+        "--store",
+        metavar="PLACE",
+        help="keep the journal and the ledgers in this directory (a temporary one);"
+        " with the address of a server, redis://... or postgresql://..., act 2 is played on that",
+    )
+    parser.add_argument("--real-time", action="store_true", help="act 1: let time pass as it does, show what is said")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
 
