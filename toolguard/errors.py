@@ -56,6 +56,12 @@ class SessionClosed(ToolguardError, RuntimeError):
     code = "session_closed"
 
 
+class NotOwned(ToolguardError, RuntimeError):
+    """This process only visits the session; what was asked for needs its owner (T2)."""
+
+    code = "not_owned"
+
+
 class ToolNotDone(ToolguardError):
     """A call made with ``Session.run`` did not end with a result; subclasses say why."""
 
@@ -144,6 +150,12 @@ class Fenced(StoreError):
     """Another owner has taken the session over: this process may not decide for it any more (T1)."""
 
     code = "fenced"
+
+
+class StillOwned(StoreError):
+    """A living process owns the session: nobody else recovers or visits it meanwhile."""
+
+    code = "still_owned"
 
 
 class LeaseLost(StoreError):

@@ -9,7 +9,7 @@ from toolguard.core import records as r
 from toolguard.core.account import EVENTS, INTERIM, QUIET
 from toolguard.core.interrupt import Discarded
 from toolguard.core.law import Phase, Ruling
-from toolguard.core.slots import Answer, Run, progress_of, run_of, slot_of
+from toolguard.core.slots import Answer, Run, Slot, progress_of, run_of, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,14 +46,12 @@ def _count(s: Account, rec: r.Called, at: int) -> None:
 
 
 def _called(s: Account, rec: r.Called, at: int) -> None:
-    slot = slot_of(rec, at)
+    slot, older = slot_of(rec, at), s.slots.get(rec.call)
     s.slots[rec.call] = slot
-    if not rec.parent:
-        s.unsent.add(rec.call)
-        s.conversation.add("call", at, call=rec.call)
-    if rec.call_id and rec.verdict != "conflict":
-        s.by_call_id.setdefault((rec.context, rec.call_id), rec.call)
-    _count(s, rec, at)
+    if older is not None:
+        _judged_anew(s, slot, older)
+    else:
+        _taken(s, rec, at)
     if rec.verdict in {"run", "wait"} and rec.run not in s.runs:
         s.runs[rec.run] = run_of(rec, at, s.writes)
         s.open_runs.add(rec.run)
@@ -67,6 +65,23 @@ def _called(s: Account, rec: r.Called, at: int) -> None:
         run.calls.append(rec.call)
     if rec.batch and rec.batch not in s.closed_batches:
         s.open_batches.add(rec.batch)
+
+
+def _taken(s: Account, rec: r.Called, at: int) -> None:
+    """A call that was not seen before."""
+    if not rec.parent:
+        s.unsent.add(rec.call)
+        s.conversation.add("call", at, call=rec.call)
+    if rec.call_id and rec.verdict != "conflict":
+        s.by_call_id.setdefault((rec.context, rec.call_id), rec.call)
+    _count(s, rec, at)
+
+
+def _judged_anew(s: Account, slot: Slot, older: Slot) -> None:
+    """What the call waited for has become free: it does it itself (T3)."""
+    slot.inherit(older)
+    if slot.sent_interim and slot.run:
+        s.owed.add(slot.run)
 
 
 def _undoing(s: Account, run: Run) -> None:
@@ -139,6 +154,7 @@ def _stopped(_s: Account, run: Run, rec: r.Stopped, _at: int) -> None:
 def _lost(s: Account, run: Run, rec: r.Lost, _at: int) -> None:
     run.code, run.message, run.given_up = "lost", rec.why, rec.attempt
     run.abandoned = rec.for_good and not run.effect.writes
+    run.process = rec.taken_by or run.process
     if run.abandoned:
         s.open_runs.discard(run.number)
     run.doubted = run.doubted or run.phase is Phase.IN_DOUBT

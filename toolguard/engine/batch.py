@@ -62,4 +62,5 @@ def _joined(first: Append, second: Append) -> Append:
         durable=first.durable or second.durable,
         swaps=first.swaps + second.swaps,
         marks=first.marks + second.marks,
+        lease=max(first.lease, second.lease),
     )

@@ -7,7 +7,9 @@ import hmac
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakValueDictionary
 
+import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from toolguard.core import records as r
@@ -18,13 +20,16 @@ from toolguard.engine.asking import Asker
 from toolguard.engine.folding import fold
 from toolguard.engine.fresh import FreshReads
 from toolguard.engine.ledger import Ledger
+from toolguard.engine.lookout import Lookout
 from toolguard.engine.observe import Watch
 from toolguard.engine.recover import Recovery
 from toolguard.engine.session import Session
 from toolguard.engine.snapshots import Snapshots
 from toolguard.engine.toolbox import check_scopes
+from toolguard.engine.visit import Visit
+from toolguard.engine.visiting import open_visit, seat
 from toolguard.engine.wiring import Wiring
-from toolguard.errors import StoreBusy, StoreError
+from toolguard.errors import DeclarationError, StoreBusy, StoreError
 from toolguard.listen.rules import by_rules
 from toolguard.stores.locate import cache_beside
 
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
 FollowUp: TypeAlias = "Callable[[str, list[Unheard]], Awaitable[None] | None]"
 """Called with a session's id and what its caller never heard."""
 _SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
+KEPT = 1024
+"""Visited sessions whose state is kept between requests."""
 BUSY_FOR = 5.0
 """Seconds that opening a store or a session is tried again while other processes hold it."""
 
@@ -80,6 +87,8 @@ class Entrance:
         self._snapshots = Snapshots(journal)
         self._secret = b""
         self._fresh: FreshReads | None = None
+        self._lookout = Lookout(journal)
+        self._doorways: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sessions: dict[str, Session] = {}
 
     async def open(self) -> None:
@@ -95,8 +104,9 @@ class Entrance:
                 if not self.sealing.key:
                     self.sealing = self.sealing._replace(key=hmac.digest(self._secret, b"packets", "sha256"))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close what belongs to all sessions."""
+        await self._lookout.close()
         self._asker.close()
         self._snapshots.close()
         if self._fresh is not None:
@@ -124,13 +134,17 @@ class Entrance:
         """
         check_scopes(known, id, caller)
         row = await self._row(id, tenant)
+        if isinstance(visited := self.sessions.get(id), Visit):
+            visited.wiring.ledger.fenced = True
         ignored: list[str] = []
         state, last = await fold(self._journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
         ledger = Ledger(state, self._journal, self._clock, row.epoch)
         ledger.seen = row.seq
         self._snapshots.watch(ledger)
         wiring = self._wire(ledger, known, port)
-        ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
+        opening = self._opening(known, row.tenant, port)
+        opening = msgspec.structs.replace(opening, agent=agent, caller=caller or state.caller, recovered=bool(row.seq))
+        ledger.write(opening)
         if begin is not None:
             begin(ledger)
         elif row.seq:
@@ -143,6 +157,51 @@ class Entrance:
             Recovery(wiring.execution, known.get, self._limits.resume_window).resume(last)
             wiring.claims.repair()
         return session
+
+    async def visit(
+        self,
+        id: str,  # noqa: A002
+        known: dict[str, Tool[Any, Any]],
+        *,
+        agent: str,
+        tenant: str,
+        caller: str | None,
+        known_only: bool = False,
+    ) -> Visit:
+        """Bring a session up to date that no process owns, or begin it; other processes may be at it as well (T2).
+
+        Raises:
+            StillOwned: A living process owns it.
+            UnknownRef: With ``known_only``, there is no such session.
+            DeclarationError: A tool needs a caller and the session has none, or the guard only observes.
+            StoreError: The session cannot be journaled, or belongs to another tenant or caller.
+        """
+        if self._mode == "observe":
+            raise DeclarationError("a guard in observe mode visits no session", advice="Use guard.session(...).")
+        async with self._doorways.setdefault(id, asyncio.Lock()):
+            epoch, seq = await seat(self._journal, id, tenant, at=self._clock.wall(), known_only=known_only)
+            visit = self.sessions.pop(id, None)
+            if not isinstance(visit, Visit) or not visit.usable or visit.wiring.ledger.epoch != epoch:
+                state = (await fold(self._journal, id, until=seq, size=seq))[0] if seq else State(id, tenant=tenant)
+                ledger = Ledger(state, self._journal, self._clock, epoch, visiting=True)
+                ledger.seen = seq
+                visit = Visit(self._wire(ledger, known, None), known)
+            visit.known.update(known)
+            await visit.wiring.abreast.sync()
+            check_scopes(known, id, caller or visit.state.caller or None)
+            self._make_room()
+            self.sessions[id] = visit
+            if not known_only:
+                await open_visit(visit, self._opening(known, tenant), agent=agent, caller=caller)
+            return visit
+
+    def _make_room(self) -> None:
+        """Forget visited sessions that nothing here is at, the longest unvisited first; the journal knows them."""
+        visits = [(id_, one) for id_, one in self.sessions.items() if isinstance(one, Visit)]
+        for id_, one in visits[: max(0, len(visits) - KEPT)]:
+            if not one.busy:
+                one.wiring.stop()
+                del self.sessions[id_]
 
     async def _row(self, id: str, tenant: str) -> SessionRow:  # noqa: A002
         at = self._clock.wall()
@@ -169,6 +228,7 @@ class Entrance:
             sealing=self.sealing,
             paused=self._switches.paused,
             fresh=self._fresh_reads(known),
+            lookout=self._lookout,
             finish=self._finished,
         )
 
@@ -178,21 +238,17 @@ class Entrance:
             self._fresh = FreshReads(partial(cache_beside, self._journal.store))
         return self._fresh
 
-    def _opened(
-        self, row: SessionRow, known: dict[str, Tool[Any, Any]], port: Port | None, *, agent: str, caller: str
-    ) -> r.Opened:
+    def _opening(self, known: dict[str, Tool[Any, Any]], tenant: str, port: Port | None = None) -> r.Opened:
         traits = port.traits if port is not None else None
         return r.Opened(
-            tenant=row.tenant,
-            agent=agent,
+            tenant=tenant,
+            agent="",
             process=self._journal.process,
-            caller=caller,
             adapter=traits.adapter if traits is not None else "direct",
             evidence=traits.evidence if traits is not None else "none",
             policy=name_of(self._policy) if self._policy is not None else "by_effect",
             mode="observe" if self._mode == "observe" else "enforce",
             tools={name: tool.spec.version for name, tool in known.items()},
-            recovered=bool(row.seq),
         )
 
     async def _finished(self, wiring: Wiring, entry: Entry, resumable: bool) -> None:

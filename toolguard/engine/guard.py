@@ -20,12 +20,13 @@ from toolguard.engine.folding import fold
 from toolguard.engine.journal import Journal
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
+from toolguard.engine.reception import Reception
 from toolguard.engine.resolve import Resolver, catch_up_all
 from toolguard.engine.session import Session, held
 from toolguard.engine.switches import Switches
 from toolguard.engine.toolbox import by_name
 from toolguard.engine.transfer import Sealing
-from toolguard.errors import DeclarationError, StoreError, ToolguardError
+from toolguard.errors import DeclarationError, LeaseLost, StoreError, ToolguardError
 from toolguard.stores.locate import store_from
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ T = TypeVar("T")
 _REFRESH = 1.0
 
 
-class Guard(Accepting):
+class Guard(Accepting, Reception):
     """Guards the tools of an application.
 
     Args:
@@ -151,7 +152,7 @@ class Guard(Accepting):
             self._refresher.cancel()
             await asyncio.gather(self._refresher, return_exceptions=True)
             self._refresher = None
-        self._entrance.close()
+        await self._entrance.close()
         self._open = False
         await self.journal.close()
 
@@ -179,8 +180,11 @@ class Guard(Accepting):
     def _taken_over(self, entry: Entry) -> None:
         """A record was refused because another process owns the session: this one says no more for it (T1)."""
         session = self.sessions.get(entry.append.session)
-        if session is not None and session.wiring.ledger.epoch == entry.append.epoch:
+        if session is None or (isinstance(entry.error, LeaseLost) and not session.wiring.ledger.visiting):
+            return
+        if session.wiring.ledger.epoch == entry.append.epoch:
             session.wiring.ledger.fenced = True
+            session.wiring.delivery.pump()
 
     # -- sessions -----------------------------------------------------------------------------------------------
 

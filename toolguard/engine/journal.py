@@ -19,7 +19,7 @@ from loguru import logger
 
 from toolguard.engine.batch import Entry
 from toolguard.engine.lander import MAX_BATCH, MAX_WAITING, Lander
-from toolguard.errors import Fenced, StoreError, StoreUnavailable
+from toolguard.errors import Fenced, LeaseLost, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -262,7 +262,7 @@ class Journal:
                     waiter.set_exception(entry.error)
                 elif entry.receipt is not None:
                     waiter.set_result(entry.receipt)
-            if isinstance(entry.error, Fenced) and self.refused is not None:
+            if isinstance(entry.error, (Fenced, LeaseLost)) and self.refused is not None:
                 self.refused(entry)
         if self.landed is not None:
             good = [entry for entry in batch if entry.receipt is not None and entry.records]

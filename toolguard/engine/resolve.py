@@ -77,7 +77,8 @@ class Resolver:
                 "there is no such session in this store", ref=ref, advice="See `toolguard audit --phase in_doubt`."
             )
         living = self._sessions.get(session)
-        if living is not None and living.wiring.ledger.epoch == row.epoch:
+        ledger = living.wiring.ledger if living is not None else None
+        if living is not None and ledger is not None and ledger.epoch == row.epoch and not ledger.fenced:
             await self._here(living, ref, number, finding, by)
         else:
             await self._elsewhere(session, ref, number, finding, by, epoch=row.epoch)
@@ -150,6 +151,9 @@ async def catch_up(session: Session) -> None:
     w = session.wiring
     ledger = w.ledger
     state = ledger.state
+    if ledger.visiting:
+        await w.abreast.sync()
+        return
     while state.doubtful:
         frames = await ledger.journal.ask(lambda store: store.read(state.session, after=ledger.seen, limit=PAGE))
         for frame in frames:

@@ -25,7 +25,7 @@ FORMS: dict[str, r.Form] = {
 
 
 class Arrival(NamedTuple):
-    """A call as it came: the provider's id, the order that it was issued in, and where it belongs."""
+    """A call as it came: the provider's id, the order that it was issued in, where it belongs, and who takes it."""
 
     call_id: str = ""
     name: str = ""
@@ -35,6 +35,7 @@ class Arrival(NamedTuple):
     item: str = ""
     number: int = 0
     parent: int = 0
+    process: str = ""
 
 
 def called(
@@ -75,6 +76,7 @@ def called(
         scope=spec.scope if spec is not None else "",
         announce=spec.announce if spec is not None else "at_once",
         after_turn=state.turns,
+        process=arrival.process,
     )
 
 
