@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 
 import app
@@ -48,17 +49,20 @@ class Door:
         """Nobody asks."""
 
 
-def stopping(kind):
-    """Stop this process right before its first record of a kind is committed, as a machine that falls asleep."""
+def stopping(kind, when):
+    """Stop this process right before, or after, its first record of a kind lands, as a machine that falls asleep."""
     store = guard.journal.store
     honest, done = store.commit, []
 
     def commit(batch):
-        if not done and any(draft.kind == r.CODES[kind] for append in batch for draft in append.drafts):
+        here = not done and any(draft.kind == r.CODES[kind] for append in batch for draft in append.drafts)
+        answers = honest(batch) if here and when == "after" else []
+        if here:
             done.append(True)
             (app.HOME / f"stopped.{os.getpid()}").touch()
             os.kill(os.getpid(), signal.SIGSTOP)
-        return honest(batch)
+            time.sleep(1)  # the other threads, this one among them, go on for a moment
+        return answers or honest(batch)
 
     store.commit = commit
 
@@ -88,8 +92,8 @@ async def ready(_request):
 
 @asynccontextmanager
 async def living(_web):
-    if os.environ.get("WEB_STOPS"):
-        stopping(r.CommitBegan)
+    if "WEB_STOPS" in os.environ:
+        stopping(r.CommitBegan, os.environ["WEB_STOPS"])
     async with guard:
         yield
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from toolguard.audit.trail import Trail
@@ -169,6 +169,8 @@ class Guard(Accepting, Reception):
         """Once a second: what other processes of the store have said meanwhile."""
         while True:
             await asyncio.sleep(_REFRESH)
+            with suppress(StoreError):
+                await self.journal.ask(lambda store: store.renew())
             await self.switches.read()
             await catch_up_all(self.sessions)
 
