@@ -94,7 +94,7 @@ class VisitIntake(Intake):
             self._doors.unavailable(arrival, str(error))
 
     async def _received(self, arrival: Arrival, raw: Any, injected: Mapping[str, Any]) -> int:
-        tool = self._tools(arrival.name)
+        tool = self.tools(arrival.name)
         if tool is None:
             why = "Use one of the tools that are declared."
             return await self._land(arrival, lambda one, _row: self._useless(one, None, "unknown_tool", why), None)

@@ -10,7 +10,7 @@ from toolguard.engine.toolbox import by_name
 from toolguard.engine.visit_delivery import DOOR
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from toolguard.engine.entrance import Entrance
     from toolguard.engine.port import Port
@@ -22,7 +22,7 @@ class Reception:
     """The half of a guard that serves conversations request by request."""
 
     _entrance: Entrance
-    _tools: Mapping[str, Tool[Any, Any]]
+    _tools: dict[str, Tool[Any, Any]]
 
     async def open(self) -> None:
         """Open the store; done by itself with the first session."""

@@ -142,7 +142,7 @@ class Visit(Session):
 
     # -- what needs a connection --------------------------------------------------------------------------------
 
-    async def hand_off(self, *, to: str) -> HandoffPacket:
+    async def hand_off(self, *, to: str, **_more: Any) -> HandoffPacket:
         """Not possible in a visit.
 
         Raises:
