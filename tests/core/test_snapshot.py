@@ -237,8 +237,9 @@ def test_a_snapshot_version_stands_for_certain_record_kinds():
 def test_a_field_that_older_rows_do_not_have_gets_its_default():
     raw = RUNS.pack([folded(stream(1, 60)).runs[1]])
     rows = msgspec.msgpack.decode(raw)
-    shorter = msgspec.msgpack.encode([row[:-1] for row in rows])
-    assert RUNS.unpack(shorter)[0].shown == -1
+    shorter = msgspec.msgpack.encode([row[:-2] for row in rows])
+    (run,) = RUNS.unpack(shorter)
+    assert (run.shown, run.process) == (-1, "")
 
 
 @pytest.mark.parametrize("seed", range(60))
