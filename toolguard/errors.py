@@ -56,6 +56,12 @@ class SessionClosed(ToolguardError, RuntimeError):
     code = "session_closed"
 
 
+class NotOwned(ToolguardError, RuntimeError):
+    """This process only visits the session; what was asked for needs its owner (T2)."""
+
+    code = "not_owned"
+
+
 class ToolNotDone(ToolguardError):
     """A call made with ``Session.run`` did not end with a result; subclasses say why."""
 
@@ -147,7 +153,7 @@ class Fenced(StoreError):
 
 
 class StillOwned(StoreError):
-    """A session is to be recovered and the process that owns it is alive.
+    """A living process owns the session: nobody else recovers or visits it meanwhile.
 
     Attributes:
         process: The owner's token.

@@ -77,7 +77,7 @@ async def gate(name: str) -> None:
 # -- one call and nobody else about -------------------------------------------------------------------------------
 
 
-@toolguard.read
+@toolguard.read(patience=100)
 async def look(who: str) -> str:
     return act("look", toolguard.current_call().key, who)
 
@@ -178,7 +178,7 @@ async def wire(who: str) -> str:
     return made
 
 
-@toolguard.mutation(identity="who")
+@toolguard.mutation(identity="who", patience=100)
 async def send(who: str) -> str:
     await gate(f"send.{who}")
     made = act("send", toolguard.current_call().key, who)
@@ -186,7 +186,7 @@ async def send(who: str) -> str:
     return made
 
 
-@toolguard.mutation(identity="who", commits="inside")
+@toolguard.mutation(identity="who", commits="inside", patience=100)
 async def reserve(who: str) -> str:
     await gate(f"reserve.{who}.{os.getpid()}")
     async with toolguard.committing() as key:
@@ -202,11 +202,28 @@ async def waver(who: str) -> str:
         return act("waver", key, who)
 
 
+@toolguard.mutation(identity="who", patience=100)
+async def debit(who: str) -> str:
+    await gate(f"debit.{who}")
+    made = act("debit", toolguard.current_call().key, who)
+    await gate(f"debit.{who}.done")
+    return made
+
+
+@toolguard.mutation(identity="who", time_limit=2, hard_limit=2, patience=100)
+async def remit(who: str) -> str:
+    await gate(f"remit.{who}")
+    made = act("remit", toolguard.current_call().key, who)
+    await gate(f"remit.{who}.done")
+    return made
+
+
 wire.probe(find)
+remit.probe(find)
 
 TOOLS = (
     look, note, note_probed, charge, charge_probed, book, book_probed, decline, ship,
-    see, pay, order, wire, send, reserve, waver,
+    see, pay, order, wire, send, reserve, waver, debit, remit,
 )  # fmt: skip
 
 

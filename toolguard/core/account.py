@@ -127,6 +127,14 @@ class Account:
             return Ruling.EXCLUDED, run.phase
         return rule(run.phase, event, run.effect)
 
+    def restore(self, slot: Slot) -> None:
+        """Put a slot back that was retracted only to be judged anew."""
+        self.slots[slot.number] = slot
+        if not slot.sent and not slot.parent:
+            self.unsent.add(slot.number)
+        if slot.call_id:
+            self.by_call_id.setdefault((slot.context, slot.call_id), slot.number)
+
     def retract(self, call: int) -> None:
         """Take back a call whose record the store refused: it was never written, and nothing depends on it."""
         slot = self.slots.pop(call, None)
@@ -138,8 +146,13 @@ class Account:
         for key in (slot.intent or slot.tool, f"tool:{slot.tool}"):
             if self.repeats.get(key) and not slot.parent:
                 self.repeats[key] -= 1
-        run = self.runs.pop(slot.run, None) if slot.verdict in {"run", "wait"} else None
-        if run is not None:
+        run = self.runs.get(slot.run)
+        if run is not None and slot.verdict not in {"run", "wait"}:
+            run.calls = [number for number in run.calls if number != call]
+        elif run is not None:
+            del self.runs[slot.run]
+            if run.undoes in self.runs:
+                self.runs[run.undoes].undone_by = 0
             self.open_runs.discard(run.number)
             self.concerned.discard(run.number)
             earlier = [r.number for r in self.runs.values() if r.intent == run.intent]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from toolguard.core import records as r
 from toolguard.core.account import EVENTS, INTERIM, QUIET
+from toolguard.core.fold_runs import DETAIL
 from toolguard.core.holding import hold, planned
 from toolguard.core.interrupt import Discarded
 from toolguard.core.law import Phase, Ruling
-from toolguard.core.slots import Answer, Run, progress_of, run_of, slot_of
+from toolguard.core.slots import Answer, Run, Slot, run_of, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,14 +48,12 @@ def _count(s: Account, rec: r.Called, at: int) -> None:
 
 
 def _called(s: Account, rec: r.Called, at: int) -> None:
-    slot = slot_of(rec, at)
+    slot, older = slot_of(rec, at), s.slots.get(rec.call)
     s.slots[rec.call] = slot
-    if not rec.parent:
-        s.unsent.add(rec.call)
-        s.conversation.add("call", at, call=rec.call)
-    if rec.call_id and rec.verdict != "conflict":
-        s.by_call_id.setdefault((rec.context, rec.call_id), rec.call)
-    _count(s, rec, at)
+    if older is not None:
+        _judged_anew(s, slot, older)
+    else:
+        _taken(s, rec, at)
     if rec.verdict in {"run", "wait"} and rec.run not in s.runs:
         s.runs[rec.run] = run_of(rec, at, s.writes)
         s.open_runs.add(rec.run)
@@ -69,6 +68,23 @@ def _called(s: Account, rec: r.Called, at: int) -> None:
         run.calls.append(rec.call)
     if rec.batch and rec.batch not in s.closed_batches:
         s.open_batches.add(rec.batch)
+
+
+def _taken(s: Account, rec: r.Called, at: int) -> None:
+    """A call that was not seen before."""
+    if not rec.parent:
+        s.unsent.add(rec.call)
+        s.conversation.add("call", at, call=rec.call)
+    if rec.call_id and rec.verdict != "conflict":
+        s.by_call_id.setdefault((rec.context, rec.call_id), rec.call)
+    _count(s, rec, at)
+
+
+def _judged_anew(s: Account, slot: Slot, older: Slot) -> None:
+    """What the call waited for has become free: it does it itself (T3)."""
+    slot.inherit(older)
+    if slot.sent_interim and slot.run:
+        s.owed.add(slot.run)
 
 
 def _undoing(s: Account, run: Run) -> None:
@@ -92,7 +108,7 @@ def _run_event(s: Account, rec: r.RunRecord, at: int) -> None:
         return
     run.attempt = max(run.attempt, rec.attempt)
     was, run.phase = run.phase, phase
-    _DETAIL[type(rec)](s, run, rec, at)
+    DETAIL[type(rec)](s, run, rec, at)
     if phase is Phase.IN_DOUBT:
         s.doubtful.add(run.number)
     else:
@@ -100,56 +116,6 @@ def _run_event(s: Account, rec: r.RunRecord, at: int) -> None:
     if phase is not was and not phase.open:
         run.ended_at = at
         s.open_runs.discard(run.number)
-
-
-def _began(_s: Account, run: Run, _rec: r.Began, at: int) -> None:
-    run.began_at = at
-
-
-def _checkpointed(_s: Account, run: Run, rec: r.Checkpointed, _at: int) -> None:
-    run.progress = {**run.progress, **progress_of(rec.progress)}
-
-
-def _step_kept(_s: Account, run: Run, rec: r.StepKept, _at: int) -> None:
-    run.memos[rec.name, rec.nth] = (rec.fingerprint, bytes(rec.result))
-
-
-def _commit_began(s: Account, run: Run, rec: r.CommitBegan, at: int) -> None:
-    run.key, run.limit, run.committed_at, run.process = rec.key, rec.limit, at, s.process
-    run.began_at = run.began_at or at
-    s.open_runs.add(run.number)
-    s.writes += 1
-
-
-def _returned(s: Account, run: Run, rec: r.Returned, _at: int) -> None:
-    run.result, run.warning, run.source, run.undo = bytes(rec.result), rec.warning, rec.source, rec.undo
-    if rec.undo is not None:
-        s.undos[rec.undo.tool, rec.undo.fingerprint] = run.number
-    if run.undoes in s.runs:
-        s.runs[run.undoes].undone = True
-    if run.abandoned:  # late evidence settles: the failure that was told is corrected by one note (L4)
-        run.abandoned, run.misreported, run.shown = False, True, -1
-        s.owed.add(run.number)
-
-
-def _failed(_s: Account, run: Run, rec: r.Failed, _at: int) -> None:
-    run.code, run.message, run.source, run.refused = rec.code, rec.message, rec.source, rec.refused
-
-
-def _stopped(_s: Account, run: Run, rec: r.Stopped, _at: int) -> None:
-    run.code, run.message = "stopped", rec.reason
-
-
-def _lost(s: Account, run: Run, rec: r.Lost, _at: int) -> None:
-    run.code, run.message, run.given_up = "lost", rec.why, rec.attempt
-    run.abandoned = rec.for_good and not run.effect.writes
-    if run.abandoned:
-        s.open_runs.discard(run.number)
-    run.doubted = run.doubted or run.phase is Phase.IN_DOUBT
-
-
-def _never_committed(_s: Account, run: Run, rec: r.NeverCommitted, _at: int) -> None:
-    run.code, run.message, run.result = "never_committed", "the body returned without committing", bytes(rec.result)
 
 
 def _replanned(s: Account, rec: r.Replanned, at: int) -> None:
@@ -296,13 +262,5 @@ APPLY = cast(
         r.Answered: _answered, r.Sent: _sent, r.Delivered: _delivered, r.Acknowledged: _acknowledged,
         r.HandOffRecord: _handed_off, r.Accepted: _accepted, r.FactKept: _fact_kept, r.Closed: _closed,
         **dict.fromkeys(EVENTS, _run_event),
-    },
-)  # fmt: skip
-_DETAIL = cast(
-    "dict[type[r.RunRecord], Callable[[Account, Run, Any, int], None]]",
-    {
-        r.Began: _began, r.Checkpointed: _checkpointed, r.StepKept: _step_kept, r.CommitBegan: _commit_began,
-        r.Returned: _returned, r.Failed: _failed, r.Stopped: _stopped, r.Lost: _lost,
-        r.NeverCommitted: _never_committed,
     },
 )  # fmt: skip

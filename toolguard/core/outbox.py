@@ -46,6 +46,11 @@ def _answer(state: State, slot: Slot, seen: Callable[[Run], bool]) -> Answer | N
     return _of_run(state, slot, run, seen=seen(run))
 
 
+def stored(state: State, slot: Slot) -> Answer | None:
+    """The answer of a slot as it has left already: who asks again is told the same (I04, O4)."""
+    return _answer(state, slot, lambda run: slot.sent_form != "result" and run.shown == state.context)
+
+
 def _of_run(state: State, slot: Slot, run: Run, *, seen: bool) -> Answer:
     ref, first = state.ref(slot.number), state.run_ref(run)
     own = bool(run.calls) and run.calls[0] == slot.number and slot.verdict in {"run", "wait"}

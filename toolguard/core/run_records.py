@@ -56,6 +56,8 @@ class Called(Record, frozen=True, kw_only=True):
     announce: Announce = "at_once"
     would: str = ""
     after_turn: int = 0
+    process: str = ""
+    """Who is at it, where no process owns the session (T2)."""
 
 
 class RunRecord(Record, frozen=True, kw_only=True):
@@ -136,10 +138,17 @@ class Stopped(RunRecord, frozen=True, kw_only=True):
 
 
 class Lost(RunRecord, frozen=True, kw_only=True):
-    """The run was let go; what it did is not known. ``for_good``: nobody will run it again by itself."""
+    """The run was let go; what it did is not known.
+
+    Attributes:
+        why: What became of its body.
+        for_good: Nobody will run it again by itself.
+        taken_by: The process that goes on with it or looks into it, where its own one was found dead (T3).
+    """
 
     why: str
     for_good: bool = False
+    taken_by: str = ""
 
 
 class NeverCommitted(RunRecord, frozen=True, kw_only=True):

@@ -57,6 +57,12 @@ class Slot:
     acknowledged: bool = False
     detached: bool = False
     filed: bool = False
+    process: str = ""
+
+    def inherit(self, older: Slot) -> None:
+        """Take over what was answered and sent before the call was judged anew."""
+        self.answer, self.sent, self.sent_form = older.answer, older.sent, older.sent_form
+        self.sent_interim, self.delivered, self.detached = older.sent_interim, older.delivered, older.detached
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -131,6 +137,7 @@ def slot_of(called: Called, at: int) -> Slot:
         called.call, called.call_id, called.tool, called.effect, called.verdict, called.agent, called.context,
         called.generation, called.batch, called.index, called.item, bytes(called.arguments), called.fingerprint,
         called.intent, called.run, called.parent, called.terminal, called.points_to, called.after_turn, at,
+        process=called.process,
     )  # fmt: skip
 
 
@@ -139,7 +146,7 @@ def run_of(called: Called, at: int, writes_seen: int) -> Run:
     return Run(
         called.run, called.tool, called.effect, called.intent, called.occurrence, called.fingerprint,
         bytes(called.arguments), called.version, called.scope, called.announce, called.parent, called.terminal,
-        at, writes_seen,
+        at, writes_seen, process=called.process,
     )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def _joined(first: Append, second: Append) -> Append:
     return first._replace(
         drafts=first.drafts + second.drafts,
         durable=first.durable or second.durable,
-        lease=max(first.lease, second.lease),
         swaps=first.swaps + second.swaps,
         marks=first.marks + second.marks,
+        lease=max(first.lease, second.lease),
     )

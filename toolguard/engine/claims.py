@@ -12,10 +12,13 @@ from toolguard.core.law import Phase
 from toolguard.core.lazy import own, shelves
 from toolguard.engine.background import Background
 from toolguard.engine.ledger import ClaimRow
+from toolguard.engine.lookout import Lookout
 from toolguard.errors import ClaimLost, StoreError
 from toolguard.stores.base import Swap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.core.lazy import Shelf
     from toolguard.core.slots import Run
     from toolguard.engine.batch import Entry
@@ -26,8 +29,6 @@ _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(ClaimRow).decode
 AGAIN = 0.1
 """Seconds before a claim that could not be written is tried again; doubled each time."""
-POLL = 0.05
-"""Seconds between looks at a claim that another process holds."""
 
 
 class Claims:
@@ -35,13 +36,19 @@ class Claims:
 
     Args:
         ledger: The session's book.
+        lookout: Looks at claims that other processes hold.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, lookout: Lookout | None = None) -> None:
         self._ledger = ledger
+        self._lookout = lookout or Lookout(ledger.journal)
         self._versions: dict[str, int] = {}
         self._beside = Background()
         self._said: dict[int, str] = {}
+        self._orphans: set[str] = set()
+        self._minded: set[int] = set()
+        self.on_known: Callable[[Run, ClaimRow], None] = lambda _run, _row: None
+        """Called for a run in doubt whose claim says that it was done; it is to be folded as done."""
 
     def row(self, run: Run, state: str) -> ClaimRow:
         """What the store keeps of a run's occurrence."""
@@ -69,21 +76,37 @@ class Claims:
 
     async def look(self, intent: str) -> ClaimRow | None:
         """Read the claim as it stands in the store."""
-        found = await self._ledger.journal.ask(lambda store: store.claim(intent))
-        if found is None:
-            self._versions[intent] = 0
-            return None
-        self._versions[intent] = found[0]
-        return _DECODE(found[1])
+        return self.noted(intent, await self._ledger.journal.ask(lambda store: store.claim(intent)))
+
+    async def stands(self, intent: str) -> ClaimRow | None:
+        """The same, and take note of whether its process lives."""
+        found, alive = await self._ledger.journal.ask(partial(standing, intent))
+        (self._orphans.discard if alive else self._orphans.add)(intent)
+        return self.noted(intent, found)
+
+    def orphaned(self, intent: str) -> bool:
+        """Whether the process that held the claim was dead when it was looked at."""
+        return intent in self._orphans
+
+    def noted(self, intent: str, found: tuple[int, bytes] | None) -> ClaimRow | None:
+        """Take note of a claim as somebody has just read it."""
+        self._versions[intent] = found[0] if found is not None else 0
+        return _DECODE(found[1]) if found is not None else None
 
     def known(self, intent: str) -> bool:
         """Whether this process has made or seen the claim on an intent; after a takeover it has not."""
         return intent in self._versions
 
+    def mind(self, run: Run) -> None:
+        """From here on this process says how a run ends whose own process is dead."""
+        self._minded.add(run.number)
+
     def settle(self, run: Run) -> None:
         """Write down how an occurrence ended; failure here costs a later look, never the outcome."""
         if not run.effect.writes or not run.intent or self._said.get(run.number) == self.state_of(run):
             return
+        if run.number not in self._minded and run.process not in {"", self._ledger.journal.process}:
+            return  # the process that is at it says so itself
         self._said[run.number] = self.state_of(run)
         self._beside.run(self._settle(run, self._put(run)), "toolguard:claim")
 
@@ -109,6 +132,11 @@ class Claims:
             if _is_wide(run) and state.newest.get(run.intent) == run.number:
                 await self._settle(state.runs[run.number], None)
 
+    def knows(self, row: ClaimRow | None, run: Run) -> bool:
+        """Whether the claim says "done" of a run in doubt: its process died between the two records of its outcome."""
+        same = row is not None and (row.session, row.run) == (self._ledger.state.session, run.number)
+        return same and row is not None and row.state == "done" and run.phase is Phase.IN_DOUBT
+
     def _put(self, run: Run) -> Entry:
         return self._ledger.claim(self.swap(run.intent, self.row(run, self.state_of(run))))
 
@@ -119,6 +147,8 @@ class Claims:
             try:
                 if entry is None:
                     seen = await self.look(run.intent)
+                    if seen is not None and self.knows(seen, run):
+                        self.on_known(run, seen)
                     if seen is None or (seen.session, seen.run) != (session, run.number) or self._says(seen, run):
                         return
                     entry = self._put(run)
@@ -134,8 +164,6 @@ class Claims:
     def _says(self, row: ClaimRow, run: Run) -> bool:
         """Whether the store's row says already how the run stands, and who is at it; it may even know more."""
         now = self.state_of(run)
-        if row.state == "done" and now == "in_doubt":  # its process died between the two records of one outcome
-            return True
         return row.state == now and (now != "running" or row.process == self._ledger.journal.process)
 
     @staticmethod
@@ -149,25 +177,37 @@ class Claims:
             return "undone"
         return "ended" if run.phase.final else "running"
 
-    async def outcome(self, intent: str) -> ClaimRow | None:
-        """Wait until another process's occurrence is settled; None if its process died first."""
-        journal = self._ledger.journal
+    async def outcome(self, intent: str, *, later: bool = False) -> tuple[ClaimRow | None, bool]:
+        """Wait until another process's occurrence is settled, or its process has died (T3).
+
+        Args:
+            intent: The occurrence's intent.
+            later: The claim was looked at a moment ago: wait before it is looked at again.
+
+        Returns:
+            The claim, and whether its process lives.
+        """
+        question = partial(standing, intent)
+        look = self._lookout.next(("claim", intent), question) if later else self._ledger.journal.ask(question)
         while True:
             try:
-                row = await self.look(intent)
-                if row is None or row.state != "running":
-                    return row
-                if not await journal.ask(partial(_alive, row.process)):
-                    return None
+                found, alive = await look
             except StoreError:
                 await asyncio.sleep(AGAIN)
-            await asyncio.sleep(POLL)
+            else:
+                row = self.noted(intent, found)
+                if row is None or row.state != "running" or not alive:
+                    return row, alive
+            look = self._lookout.next(("claim", intent), question)
 
 
 def _is_wide(run: Run) -> bool:
-    """Whether other sessions can wish for the same."""
-    return run.effect.writes and run.scope != "session" and not run.parent
+    """Whether the claim may be asked about: other sessions can wish for the same, or it knows what the run does not."""
+    wide = run.scope != "session" or run.phase is Phase.IN_DOUBT
+    return run.effect.writes and wide and not run.parent
 
 
-def _alive(process: str, store: Store) -> bool:
-    return store.alive(process)
+def standing(intent: str, store: Store) -> tuple[tuple[int, bytes] | None, bool]:
+    """A claim as it stands, and whether the process that holds it lives."""
+    found = store.claim(intent)
+    return found, found is not None and store.alive(_DECODE(found[1]).process)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import secrets
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from toolguard.core import records as r
@@ -22,12 +22,16 @@ from toolguard.engine.fencing import let_go
 from toolguard.engine.folding import fold
 from toolguard.engine.fresh import FreshReads
 from toolguard.engine.ledger import Ledger
+from toolguard.engine.lookout import Lookout
 from toolguard.engine.observe import Watch
 from toolguard.engine.recover import Recovery, facts_from
 from toolguard.engine.session import Session
 from toolguard.engine.snapshots import Snapshots
+from toolguard.engine.storesecret import secret_of
 from toolguard.engine.taking import ANYHOW, Entered, Taking, begun, committing_elsewhere, take
 from toolguard.engine.toolbox import check_scopes
+from toolguard.engine.visit import Visit
+from toolguard.engine.visits import Visits
 from toolguard.engine.wiring import Wiring
 from toolguard.errors import StoreBusy, StoreError
 from toolguard.listen.rules import by_rules
@@ -46,12 +50,10 @@ if TYPE_CHECKING:
     from toolguard.engine.switches import Switches
     from toolguard.engine.transfer import Sealing
     from toolguard.listen.heard import Listener
-    from toolguard.stores.base import SessionRow, Store
     from toolguard.tools.tool import Tool
 
 FollowUp: TypeAlias = "Callable[[str, list[Unheard]], Awaitable[None] | None]"
 """Called with a session's id and what its caller never heard."""
-_SECRET = "secret/intent"  # noqa: S105 - the name of a note, not a secret
 BUSY_FOR = 5.0
 """Seconds that opening a store or a session is tried again while other processes hold it."""
 
@@ -74,14 +76,15 @@ class Entrance:
         sealing: Sealing,
     ) -> None:
         self.sealing = sealing
-        self._journal = journal
+        self.journal = journal
         self._switches = switches
-        self._clock = clock
+        self.clock = clock
         self._limits = limits
         self._policy = policy
         self._listener = listener or by_rules()
         self._trusted = listener is None
         self._mode = mode
+        self.watching = mode == "observe"
         self._follow_up = follow_up
         self._asker = Asker()
         self._snapshots = Snapshots(journal)
@@ -89,6 +92,8 @@ class Entrance:
         self._fresh: FreshReads | None = None
         self.owner = owner
         self.sessions = owner.sessions
+        self._lookout = Lookout(journal)
+        self.visits = Visits(self)
 
     async def open(self) -> None:
         """Open the journal and read what the store keeps for all sessions.
@@ -98,14 +103,15 @@ class Entrance:
         """
         async for attempt in _patiently():
             with attempt:
-                await self._journal.open()
+                await self.journal.open()
                 await self.owner.lease.begin()
-                self._secret = await self._journal.ask(_secret)
+                self._secret = await self.journal.ask(secret_of)
                 if not self.sealing.key:
                     self.sealing = self.sealing._replace(key=hmac.digest(self._secret, b"packets", "sha256"))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close what belongs to all sessions."""
+        await self._lookout.close()
         self._asker.close()
         self._snapshots.close()
         if self._fresh is not None:
@@ -135,22 +141,27 @@ class Entrance:
         """
         check_scopes(known, id, caller)
         entered = await self._take(id, tenant, taking)
+        if isinstance(visited := self.sessions.get(id), Visit):
+            self.owner.lost(visited)
+            visited.wiring.ledger.fence("this process has entered the session", "Use the session that was entered.")
         ignored: list[str] = []
         try:
             row = entered.row
             state, last = (
-                await fold(self._journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
+                await fold(self.journal, id, size=row.seq, notice=ignored.append) if row.seq else (State(id), 0)
             )
             given = await self._circumstances(state, last, entered, known, taking)
         except BaseException:
             await self._leave(id)
             raise
-        ledger = Ledger(state, self._journal, self._clock, row.epoch)
+        ledger = Ledger(state, self.journal, self.clock, row.epoch)
         ledger.seen = row.seq
         self._snapshots.watch(ledger)
-        wiring = self._wire(ledger, known, port)
+        wiring = self.wire(ledger, known, port)
         wiring.execution.lease = self.owner.lease
-        ledger.write(self._opened(row, known, port, agent=agent, caller=caller or state.caller))
+        opening = self.opening(known, row.tenant, port)
+        opening = msgspec.structs.replace(opening, agent=agent, caller=caller or state.caller, recovered=bool(row.seq))
+        ledger.write(opening)
         if begin is not None:
             begin(ledger)
         elif row.seq:
@@ -181,16 +192,16 @@ class Entrance:
             session.recovery = Recovery(session.wiring, known.get, given).carry_out(report)
 
     async def _take(self, id: str, tenant: str, taking: Taking) -> Entered:  # noqa: A002
-        at = self._clock.wall()
+        at = self.clock.wall()
         async for attempt in _patiently():
             with attempt:
-                return await self._journal.ask(lambda store: take(store, id, tenant, at, taking))
+                return await self.journal.ask(lambda store: take(store, id, tenant, at, taking))
         raise StoreBusy("the session could not be entered", ref=id, advice="Try again.")
 
     async def _leave(self, id: str) -> None:  # noqa: A002
         """It could not be gone on with: nobody has it, so that somebody else may try."""
         with suppress(StoreError):
-            await self._journal.ask(lambda store: store.leave(id, "open"))
+            await self.journal.ask(lambda store: store.leave(id, "open"))
 
     async def _circumstances(
         self, state: State, last: int, entered: Entered, known: dict[str, Tool[Any, Any]], taking: Taking
@@ -199,8 +210,8 @@ class Entrance:
         others = committing_elsewhere(state)
         here = {state.process} if state.session in self.sessions else set[str]()
         alive = set(here)
-        if others - {self._journal.process}:
-            alive |= await self._journal.ask(lambda store: {one for one in others if not store.bury(one)})
+        if others - {self.journal.process}:
+            alive |= await self.journal.ask(lambda store: {one for one in others if not store.bury(one)})
         return Circumstances(
             facts=facts_from(known.get),
             lives=alive.__contains__,
@@ -216,7 +227,7 @@ class Entrance:
 
         A clock of the application's own stands in for the store's.
         """
-        wall = now if isinstance(self._clock, SystemClock) else self._clock.wall()
+        wall = now if isinstance(self.clock, SystemClock) else self.clock.wall()
         return max(0.0, (wall - last) / 1e9)
 
     def _fenced(self, session: Session) -> None:
@@ -225,7 +236,8 @@ class Entrance:
         self.owner.lost(living if living is not None and living.wiring is session.wiring else session)
         asyncio.get_running_loop().call_soon(let_go, session.wiring)
 
-    def _wire(self, ledger: Ledger, known: dict[str, Tool[Any, Any]], port: Port | None) -> Wiring:
+    def wire(self, ledger: Ledger, known: dict[str, Tool[Any, Any]], port: Port | None) -> Wiring:
+        """The parts of one session."""
         return Wiring(
             ledger,
             limits=self._limits,
@@ -240,30 +252,28 @@ class Entrance:
             sealing=self.sealing,
             paused=self._switches.paused,
             fresh=self._fresh_reads(known),
+            lookout=self._lookout,
             finish=self._finished,
         )
 
     def _fresh_reads(self, known: dict[str, Tool[Any, Any]]) -> FreshReads | None:
         """The cache of reads, opened only where a tool shares fresh results beyond its session."""
         if self._fresh is None and any(t.spec.fresh_for > 0 and t.spec.scope != "session" for t in known.values()):
-            self._fresh = FreshReads(partial(cache_beside, self._journal.store))
+            self._fresh = FreshReads(partial(cache_beside, self.journal.store))
         return self._fresh
 
-    def _opened(
-        self, row: SessionRow, known: dict[str, Tool[Any, Any]], port: Port | None, *, agent: str, caller: str
-    ) -> r.Opened:
+    def opening(self, known: dict[str, Tool[Any, Any]], tenant: str, port: Port | None = None) -> r.Opened:
+        """What the first record of a session under a new owner says."""
         traits = port.traits if port is not None else None
         return r.Opened(
-            tenant=row.tenant,
-            agent=agent,
-            process=self._journal.process,
-            caller=caller,
+            tenant=tenant,
+            agent="",
+            process=self.journal.process,
             adapter=traits.adapter if traits is not None else "direct",
             evidence=traits.evidence if traits is not None else "none",
             policy=name_of(self._policy) if self._policy is not None else "by_effect",
             mode="observe" if self._mode == "observe" else "enforce",
             tools={name: tool.spec.version for name, tool in known.items()},
-            recovered=bool(row.seq),
         )
 
     async def _finished(self, wiring: Wiring, entry: Entry | None, resumable: bool) -> None:
@@ -274,8 +284,8 @@ class Entrance:
             return
         try:
             async with asyncio.timeout(self._limits.drain):
-                await self._journal.fate(entry)
-                await self._journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
+                await self.journal.fate(entry)
+                await self.journal.ask(lambda store: store.leave(session, "open" if resumable else "closed"))
         except (StoreError, TimeoutError) as error:
             wiring.execution.notice("close_not_recorded", str(error) or "the store did not answer in time")
         if self._follow_up is not None and not resumable:
@@ -299,12 +309,3 @@ def _patiently() -> AsyncRetrying:
         wait=wait_random_exponential(multiplier=0.05, max=0.5),
         reraise=True,
     )
-
-
-def _secret(store: Store) -> bytes:
-    """The store's own secret for intent keys, made with the store."""
-    notes = store.notes(_SECRET)
-    if _SECRET not in notes:
-        store.note(_SECRET, secrets.token_bytes(32), keep=True)
-        notes = store.notes(_SECRET)
-    return notes[_SECRET]

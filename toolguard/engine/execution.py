@@ -60,6 +60,8 @@ class Execution:
         self.lease: Lease | None = None
         self.on_settled: Callable[[Live], None] = lambda _live: None
         self.on_ending: Callable[[Run], None] = lambda _run: None
+        self.told: Callable[[], None] = lambda: None
+        """Called when others have said something about the session's runs."""
         self.on_overdue: Callable[[Live], None] = lambda _live: None
         self.on_refused: Callable[[Live, StoreError], None] = lambda _live, _error: None
         self.take_child: Callable[[Live, Tool[Any, Any], Arguments], Awaitable[Any]] | None = None

@@ -19,6 +19,7 @@ from toolguard.engine.journal import Journal
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
 from toolguard.engine.owner import Owner, new_token
+from toolguard.engine.reception import Reception
 from toolguard.engine.recovering import Recover, Recoverer
 from toolguard.engine.refreshing import Refresher
 from toolguard.engine.resolve import Resolver
@@ -50,7 +51,7 @@ Mode = Literal["enforce", "observe"]
 T = TypeVar("T")
 
 
-class Guard(Accepting):
+class Guard(Accepting, Reception):
     """Guards the tools of an application.
 
     Args:
@@ -151,7 +152,7 @@ class Guard(Accepting):
             await session.close("shutdown")
         await self._owner.lease.end()
         await self._refresher.end()
-        self._entrance.close()
+        await self._entrance.close()
         self._open = False
         await self.journal.close()
 

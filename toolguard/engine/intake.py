@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from toolguard.core import records as r
@@ -13,17 +14,19 @@ from toolguard.engine.answers import Answers
 from toolguard.engine.approvals import Approvals
 from toolguard.engine.cancels import Cancels
 from toolguard.engine.elsewhere import Elsewhere
-from toolguard.engine.slotting import Arrival, barred, called
+from toolguard.engine.slotting import Arrival, arrival_of, barred, called
 from toolguard.errors import ClaimLost, InvalidArguments, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from toolguard.core.slots import Slot
+    from toolguard.engine.abreast import Abreast
     from toolguard.engine.barge_in import BargeIns
     from toolguard.engine.batch import Entry
     from toolguard.engine.claims import Claims
     from toolguard.engine.delivery import Delivery
+    from toolguard.engine.estate import Estate
     from toolguard.engine.execution import Execution
     from toolguard.engine.judging import Judge, Judged
     from toolguard.engine.ledger import ClaimRow
@@ -38,12 +41,15 @@ _MAX_CALLS = 8
 class Intake:
     """Takes the calls of one session."""
 
+    abreast: Abreast
+
     def __init__(
         self,
         execution: Execution,
         delivery: Delivery,
         judge: Judge,
         claims: Claims,
+        estate: Estate,
         barge_ins: BargeIns,
         tools: Callable[[str], Tool[Any, Any] | None],
         paused: Callable[[str], str],
@@ -63,7 +69,8 @@ class Intake:
         execution.on_refused = self.refused
         self.approvals = Approvals(execution)
         self._answers = Answers(self._ledger, delivery)
-        self._elsewhere = Elsewhere(self._ledger, claims, delivery)
+        self._elsewhere = Elsewhere(self._ledger, claims, delivery, estate)
+        self._elsewhere.anew = self._anew
 
     def receive(self, arrival: Arrival, raw: str | bytes | Mapping[str, Any], injected: Mapping[str, Any]) -> int:
         """Take a call from a framework; never raises, always opens a slot or finds the one that it repeats.
@@ -114,7 +121,7 @@ class Intake:
         claim: ClaimRow | Exception | None
         try:
             async with asyncio.timeout(self._execution.limits.commit):
-                claim = await self._claims.look(intent)
+                claim = await self._claims.stands(intent)
         except (StoreError, TimeoutError) as error:
             claim = error
         if again is not None:
@@ -223,12 +230,12 @@ class Intake:
             judged = self._judge.write(spec, arguments, intent, claim, child=parent is not None)
         if judged.verdict in {"run", "wait"}:
             self._plan(arrival, tool, arguments, intent, judged, parent)
-        elif judged.remote is not None and judged.verdict == "join":
-            self._ledger.write(
-                called(self._ledger.state, arrival, tool, arguments, "join", intent=intent, points_to=judged.first)
-            )
+        elif judged.remote is not None and self._elsewhere.waits(judged, intent, arguments):
+            state, first = self._ledger.state, judged.first
+            self._ledger.write(called(state, arrival, tool, arguments, judged.verdict, intent=intent, points_to=first))
             self._answers.opened(arrival, tool)
-            self._later_on(arrival.number, self._elsewhere.answer(arrival.number, tool.name, intent, judged.first))
+            answer = partial(self._elsewhere.answer, arrival, tool, arguments, intent, first)
+            self._then(lambda: self._later_on(arrival.number, answer()))
         else:
             self._answers.attach(arrival, tool, arguments, intent, judged)
 
@@ -242,8 +249,8 @@ class Intake:
         parent: Live | None,
     ) -> None:
         """A new occurrence: plan its run, claim it, set it in motion."""
-        ledger, execution, spec = self._ledger, self._execution, tool.spec
-        number = ledger.next_run()
+        ledger, spec = self._ledger, tool.spec
+        number = ledger.next_run(call=arrival.number)
         record = called(
             ledger.state,
             arrival,
@@ -261,25 +268,32 @@ class Intake:
         swaps = (self._claims.swap(intent, self._claims.row(run, "running")),) if writes else ()
         first = writes and spec.commits == "inside"  # else it lands together with its commit record
         planned: Entry = ledger.append(record, wait=first, swaps=swaps)
-        execution.start(
-            run,
-            tool,
-            arguments,
-            injected=self.injected.pop(arrival.number, {}),
-            planned=planned,
-            parent=parent,
-            waits_for=self._older(judged),
-        )
-        if parent is None or not parent.committed:
+        injected = self.injected.pop(arrival.number, {})
+        start = partial(self._execution.start, run, tool, arguments, injected=injected, planned=planned, parent=parent)
+        self._then(lambda: self._set_going(arrival, start(waits_for=self._older(judged))))
+
+    def _then(self, work: Callable[[], None]) -> None:
+        """Go on once the slot is open: at once, where this process owns the session."""
+        work()
+
+    def _set_going(self, arrival: Arrival, live: Live) -> None:
+        run, spec = live.run, live.spec
+        if live.parent is None or not live.parent.committed:
             self._barge_ins.planned(run)
-        slot = ledger.state.slots[arrival.number]
+        slot = self._ledger.state.slots[arrival.number]
         if spec.terminal:
-            self.on_terminal(number)
+            self.on_terminal(run.number)
         if spec.needs is not None:
             self.approvals.expect(run, spec.needs)
         self.cancels.planned(slot)
-        if parent is None:
+        if live.parent is None:
             self._delivery.opened(slot, spec)
+
+    async def _anew(
+        self, arrival: Arrival, tool: Tool[Any, Any], arguments: Arguments, intent: str, claim: ClaimRow
+    ) -> None:
+        """What a call waited for has become free: it does it itself, as the same occurrence (T3)."""
+        self._admit(arrival, tool, arguments, intent, claim)
 
     def _older(self, judged: Judged) -> Live | None:
         """The older write of the intent that has to end first."""
@@ -294,12 +308,8 @@ class Intake:
             live.error = error
             live.tell()
             return
-        slot = self._ledger.state.slots[live.run.calls[0]]
-        arrival = Arrival(
-            slot.call_id, slot.tool, slot.generation, slot.batch, slot.index, slot.item, slot.number, slot.parent
-        )
-        work = self._look_first(arrival, live.tool, live.arguments, live.run.intent, live)
-        self._later_on(slot.number, work)
+        arrival = arrival_of(self._ledger.state.slots[live.run.calls[0]])
+        self._later_on(arrival.number, self._look_first(arrival, live.tool, live.arguments, live.run.intent, live))
 
     def _later_on(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         """Do something about a call that has to ask the store first."""

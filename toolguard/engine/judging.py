@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from toolguard.tools.spec import Spec
 
 _STANDS = frozenset({Phase.COMMITTING, Phase.IN_DOUBT, Phase.DONE})
+_SAME = frozenset({"undone", "free"})
+"""How a claim stands of whose occurrence nothing has happened: the next one inherits its key (D1, T3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Judge:
     def _next_occurrence(run: Run | None, claim: ClaimRow | None) -> int:
         """The next number; after "did not happen" the same one, so that its key is inherited (D1)."""
         if claim is not None and (run is None or claim.occurrence > run.occurrence):
-            return claim.occurrence if claim.state == "undone" else claim.occurrence + 1
+            return claim.occurrence if claim.state in _SAME else claim.occurrence + 1
         if run is not None:
             inherits = run.phase is Phase.FAILED and run.source in {"probe", "person"}
             return run.occurrence if inherits else run.occurrence + 1
@@ -178,7 +180,7 @@ class Judge:
         ref = f"{claim.session}/{claim.call}"
         same = claim.fingerprint == arguments.fingerprint
         following = self._next_occurrence(None, claim)
-        if claim.state in {"ended", "undone"}:
+        if claim.state == "ended" or claim.state in _SAME:
             return Judged("run", occurrence=following)
         if claim.state == "done":
             age = (self._ledger.clock.wall() - claim.at) / 1e9

@@ -20,6 +20,7 @@ from toolguard.errors import Refused, StoreError
 
 if TYPE_CHECKING:
     from toolguard.core.finding import Finding
+    from toolguard.core.slots import Run
     from toolguard.engine.batch import Entry
     from toolguard.engine.live import Live
     from toolguard.engine.motion import Motion
@@ -91,8 +92,11 @@ class Outcomes:
 
     def newest(self, live: Live) -> bool:
         """Whether an idempotent write may be repeated: nothing newer has begun, nobody has taken it back (D2)."""
-        state = self._engine.ledger.state
-        return state.newest.get(live.run.intent) == live.run.number and not live.run.concerned
+        return self.newest_of(live.run)
+
+    def newest_of(self, run: Run) -> bool:
+        """The same of a run that nobody has in motion."""
+        return self._engine.ledger.state.newest.get(run.intent) == run.number and not run.concerned
 
     def fail(self, live: Live, number: int, code: str, why: str, *, refused: bool = False, tell: bool = True) -> None:
         """It is known that nothing happened; after an attempt of which nobody knows, that settles nothing (L1)."""
@@ -115,7 +119,7 @@ class Outcomes:
     def replan(self, live: Live) -> None:
         """A retry of a mutation that did not happen is a new occurrence with a new key (D1)."""
         engine, run = self._engine, live.run
-        new = engine.ledger.next_run()
+        new = engine.ledger.next_run(before=run.number)
         engine.ledger.write(
             r.Replanned(run=run.number, attempt=max(run.attempt, 1), new=new, occurrence=run.occurrence + 1)
         )
@@ -211,50 +215,55 @@ class Outcomes:
             self._engine.notice("undo_failed", f"{type(error).__name__}: {error}", run=live.run.number)
             return None
 
-    def look_into(self, live: Live) -> None:
+    def look_into(self, live: Live, *, after: float = 0.0) -> None:
         """Ask the tool's probe about a run in doubt, in the background, until it is settled."""
         if live.tool.prober is None or live.run.phase is not Phase.IN_DOUBT or self._engine.ledger.fenced:
             return
-        self._beside.run(self._probe(live), f"toolguard:probe:{live.run.tool}")
+        self._beside.run(self._probe(live, after), f"toolguard:probe:{live.run.tool}")
 
-    async def _probe(self, live: Live) -> None:
+    async def _probe(self, live: Live, wait: float) -> None:
+        while live.run.phase is Phase.IN_DOUBT and not self._engine.ledger.fenced:
+            await asyncio.sleep(wait)
+            wait = await self.question(live)
+
+    async def question(self, live: Live) -> float:
+        """Ask the probe once and write down what it settles; else how many seconds to wait before it is asked again."""
         engine, run = self._engine, live.run
-        while run.phase is Phase.IN_DOUBT and not engine.ledger.fenced:
-            finding = await self.ask_probe(live)
-            if run.phase.final:
-                return
-            if isinstance(finding, Happened):
-                result, warning = self.dump(live, finding.result)
-                live.value = finding.result
-                await self._happened(
-                    live,
-                    r.Returned(
-                        run=run.number,
-                        attempt=run.attempt,
-                        result=result,
-                        warning=warning,
-                        undo=self.undo_of(live, finding.result),
-                        source="probe",
-                        evidence=finding.evidence,
-                    ),
-                )
-                return
-            if isinstance(finding, DidNotHappen) and self.quarantine_left(live) <= 0:
-                engine.ledger.write(
-                    r.Failed(
-                        run=run.number,
-                        attempt=run.attempt,
-                        code="did_not_happen",
-                        message="a probe found that it did not happen",
-                        source="probe",
-                        evidence=finding.evidence,
-                    ),
-                    durable=True,
-                )
-                engine.finish(live)
-                return
-            wait = finding.ask_again_after if isinstance(finding, StillUnknown) else self.quarantine_left(live)
-            await asyncio.sleep(max(wait, 0.05))
+        finding = await self.ask_probe(live) if run.phase is Phase.IN_DOUBT else None
+        if finding is None or run.phase is not Phase.IN_DOUBT:
+            return 0.0
+        if isinstance(finding, Happened):
+            result, warning = self.dump(live, finding.result)
+            live.value = finding.result
+            await self._happened(
+                live,
+                r.Returned(
+                    run=run.number,
+                    attempt=run.attempt,
+                    result=result,
+                    warning=warning,
+                    undo=self.undo_of(live, finding.result),
+                    source="probe",
+                    evidence=finding.evidence,
+                ),
+            )
+            return 0.0
+        if isinstance(finding, DidNotHappen) and self.quarantine_left(live) <= 0:
+            engine.ledger.write(
+                r.Failed(
+                    run=run.number,
+                    attempt=run.attempt,
+                    code="did_not_happen",
+                    message="a probe found that it did not happen",
+                    source="probe",
+                    evidence=finding.evidence,
+                ),
+                durable=True,
+            )
+            engine.finish(live)
+            return 0.0
+        wait = finding.ask_again_after if isinstance(finding, StillUnknown) else self.quarantine_left(live)
+        return max(wait, 0.05)
 
     async def ask_probe(self, live: Live) -> Finding[Any]:
         """One question; None, an exception or silence mean still unknown (D1)."""

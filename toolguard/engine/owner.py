@@ -72,10 +72,11 @@ class Owner:
 
     def _refused(self, entry: Entry) -> None:
         """A record was refused: another process owns the session, or the lease is over (T1, T4)."""
+        session = self.sessions.get(entry.append.session)
         if isinstance(entry.error, LeaseLost):
             self.lease.look()
-            return
-        session = self.sessions.get(entry.append.session)
+            if session is None or not session.wiring.ledger.visiting:
+                return
         if session is not None and session.wiring.ledger.epoch == entry.append.epoch:
             session.wiring.ledger.fence()
 

@@ -31,11 +31,13 @@ class Looked(NamedTuple):
         plan: What would be done.
         caller: Who is on the line.
         quarantine: A probe's "did not happen" could not be believed yet (D1).
+        visited: No process has owned it since it was last opened: web requests come and go (T2).
     """
 
     plan: RecoveryPlan
     caller: str
     quarantine: bool
+    visited: bool
 
 
 class Recoverer:
@@ -92,7 +94,7 @@ class Recoverer:
         )
         asked = [state.runs[step.run] for step in made.steps if step.act == "probe"]
         early = any(run.committed_at and self.entrance.gap(run.committed_at, now) < run.limit for run in asked)
-        return Looked(made, state.caller, early)
+        return Looked(made, state.caller, early, visited=not state.process)
 
     async def go(self, looked: Looked, *, agent: str, taking: Taking) -> Session:
         """Carry a plan out."""

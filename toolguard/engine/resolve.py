@@ -77,7 +77,8 @@ class Resolver:
                 "there is no such session in this store", ref=ref, advice="See `toolguard audit --phase in_doubt`."
             )
         living = self._sessions.get(session)
-        if living is not None and living.wiring.ledger.epoch == row.epoch:
+        ledger = living.wiring.ledger if living is not None else None
+        if living is not None and ledger is not None and ledger.epoch == row.epoch and not ledger.fenced:
             await self._here(living, ref, number, finding, by)
         else:
             await self._elsewhere(session, ref, number, finding, by, epoch=row.epoch)
@@ -149,6 +150,9 @@ async def catch_up(w: Wiring) -> None:
     """
     ledger = w.ledger
     state = ledger.state
+    if ledger.visiting:
+        await w.abreast.sync()
+        return
     while state.doubtful or ledger.followed:
         frames = await ledger.journal.ask(lambda store: store.read(state.session, after=ledger.seen, limit=PAGE))
         for frame in frames:

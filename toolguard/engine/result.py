@@ -43,6 +43,8 @@ async def outcome(wiring: Wiring, tool: Tool[Any, Any], number: int) -> Any:
         if slot.run in wiring.execution.live:
             live = wiring.execution.live[slot.run]
         if run is not None and run.settled:
+            if slot.verdict == "differs" and run.phase not in {Phase.FAILED, Phase.CANCELLED}:
+                raise AlreadyDone(f"{state.run_ref(run)} stands with other details", ref=state.ref(number))
             return _value(state.ref(number), tool, run, live)
         if run is None and slot.answer is not None:
             return _answered(state.ref(number), tool, slot.answer)

@@ -11,6 +11,7 @@ from toolguard.core.effect import Effect
 from toolguard.core.law import Phase
 
 if TYPE_CHECKING:
+    from toolguard.core.slots import Slot
     from toolguard.core.state import State
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
@@ -25,7 +26,7 @@ FORMS: dict[str, r.Form] = {
 
 
 class Arrival(NamedTuple):
-    """A call as it came: the provider's id, the order that it was issued in, and where it belongs."""
+    """A call as it came: the provider's id, the order that it was issued in, where it belongs, and who takes it."""
 
     call_id: str = ""
     name: str = ""
@@ -35,6 +36,14 @@ class Arrival(NamedTuple):
     item: str = ""
     number: int = 0
     parent: int = 0
+    process: str = ""
+
+
+def arrival_of(slot: Slot) -> Arrival:
+    """The call as it came, from its slot."""
+    return Arrival(
+        slot.call_id, slot.tool, slot.generation, slot.batch, slot.index, slot.item, slot.number, slot.parent
+    )
 
 
 def called(
@@ -75,6 +84,7 @@ def called(
         scope=spec.scope if spec is not None else "",
         announce=spec.announce if spec is not None else "at_once",
         after_turn=state.turns,
+        process=arrival.process,
     )
 
 

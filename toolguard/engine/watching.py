@@ -93,7 +93,7 @@ class Watching:
             if not looked.quarantine:
                 await self._put_away(await self._recoverer.look(row.session, sweep=True))
             return None
-        if not made.epoch:  # nobody has ever owned it: web requests come and go
+        if not made.epoch or looked.visited:
             return None
         taking = Taking(made.epoch, take=False, at=made.at)
         return await self._recoverer.go(looked, agent="", taking=taking)

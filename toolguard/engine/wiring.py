@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from toolguard.engine.abreast import Abreast
 from toolguard.engine.barge_in import BargeIns
 from toolguard.engine.claims import Claims
 from toolguard.engine.decisions import Decisions
 from toolguard.engine.delivery import Delivery
 from toolguard.engine.ears import Ears
+from toolguard.engine.estate import Estate
 from toolguard.engine.execution import Execution
 from toolguard.engine.farewell import Farewell
 from toolguard.engine.gate import Gate
 from toolguard.engine.intake import Intake
 from toolguard.engine.judging import Judge
+from toolguard.engine.opening import VisitIntake
+from toolguard.engine.takeover import Takeover
 from toolguard.engine.transfer import Transfer
 from toolguard.engine.verdicts import Verdicts
+from toolguard.engine.visit_delivery import VisitDelivery
 from toolguard.tools.secret import secrets_of
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from toolguard.engine.fresh import FreshReads
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
+    from toolguard.engine.lookout import Lookout
     from toolguard.engine.port import Port, Traits
     from toolguard.engine.transfer import Sealing
     from toolguard.listen.heard import Listener
@@ -53,6 +60,7 @@ class Wiring:
         sealing: Sealing,
         paused: Callable[[str], str],
         fresh: FreshReads | None,
+        lookout: Lookout,
         finish: Callable[[Wiring, Entry | None, bool], Awaitable[None]],
     ) -> None:
         self.ledger = ledger
@@ -61,8 +69,17 @@ class Wiring:
         self.execution = Execution(ledger, self.gate, limits, self._key)
         self.judge = Judge(ledger, self.execution, secret)
         self.execution.fresh, self.execution.scope_of = fresh, self.judge.scope
-        self.claims = Claims(ledger)
-        self.delivery = Delivery(ledger, self.execution, port, limits, silent=watching)
+        self.claims = Claims(ledger, lookout)
+        self.estate = Estate(ledger, limits)
+        takeover = Takeover(self.execution, self.claims, tools)
+        self.claims.on_known = takeover.learn
+        self.abreast = Abreast(self.execution, self.claims, takeover, lookout, tools)
+        self.delivery = (
+            VisitDelivery(ledger, self.execution, limits, partial(_patience, tools))
+            if ledger.visiting
+            else Delivery(ledger, self.execution, port, limits, silent=watching)
+        )
+        self.execution.told = self.delivery.pump
         self.farewell = Farewell(self.gate, self.delivery, limits)
         self.decisions = Decisions(self.execution, self.delivery, Verdicts(self.execution, policy, asker))
         self.barge_ins = BargeIns(
@@ -72,9 +89,18 @@ class Wiring:
             Ears(self.execution, listener, trusted=trusted_listener, asker=asker, limit=limits.settle),
             limits,
         )
-        self.intake = Intake(
-            self.execution, self.delivery, self.judge, self.claims, self.barge_ins, tools=tools, paused=paused
+        taking = VisitIntake if ledger.visiting else Intake
+        self.intake = taking(
+            self.execution,
+            self.delivery,
+            self.judge,
+            self.claims,
+            self.estate,
+            self.barge_ins,
+            tools=tools,
+            paused=paused,
         )
+        self.intake.abreast = self.abreast
         self.intake.on_terminal = self.farewell.expect
         self.transfer = Transfer(self.execution, self.delivery, self.barge_ins, sealing)
         self.transfer.marked = lambda tool: secrets_of(self.intake.tools(tool))
@@ -101,6 +127,10 @@ class Wiring:
         self.delivery.stop_timers()
         self.farewell.stop()
         self.intake.approvals.stop()
+        self.abreast.stop()
+        self.estate.stop()
+        for task in self.intake.looking.values():
+            task.cancel()
         self.barge_ins.forget()
         for live in list(self.execution.live.values()):
             self.execution.disarm(live)
@@ -111,3 +141,9 @@ class Wiring:
     async def finish(self, entry: Entry | None, *, resumable: bool) -> None:
         """Wait for the last record, give the session back to the store, tell the guard; without one only the last."""
         await self._finish(self, entry, resumable)
+
+
+def _patience(tools: Callable[[str], Tool[Any, Any] | None], name: str) -> float:
+    """How long a call of a tool waits for its answer; one of an unknown tool has its answer already."""
+    tool = tools(name)
+    return tool.spec.patience if tool is not None else 0.0

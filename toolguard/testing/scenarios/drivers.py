@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from toolguard.testing.scenarios.realtime_driver import NaiveRealtime, OpenAIRealtime
+from toolguard.testing.scenarios.realtime_driver import OpenAIRealtime
+from toolguard.testing.scenarios.realtime_naive import NaiveRealtime
 
 if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Driver
