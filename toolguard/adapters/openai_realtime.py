@@ -61,7 +61,7 @@ async def protect(
 
     Args:
         connection: An ``AsyncRealtimeConnection``.
-        guard: The guard with the tools.
+        guard: The guard.
         id: The session's id, stable over reconnects; a packet names it by itself.
         packet: A handoff packet: the conversation is accepted, put on this connection before the model is asked, and
             the model is asked to speak as soon as the application has configured the session.
@@ -73,12 +73,10 @@ async def protect(
             starts none; ``server`` leaves turns to the server altogether.
         played_ms: Milliseconds of an item that the application has played; by default audio counts as played in
             real time from its first piece on.
-        rebuild: How a lost connection is replaced, and one that comes to the provider's limit. The application's loop
-            over the events then goes on over the new connection, which has been shown the conversation; without it a
-            lost connection ends the loop. Where the guard only observes, nothing is replaced.
-        fresh: Whether the provider's session behind the connection is a new one. A conversation that goes on, because
-            its process died, is put on it then. False where the provider still has the conversation, as behind a
-            connection beside a call that goes on.
+        rebuild: How a connection is replaced that is lost or comes to the provider's limit; the application's loop goes
+            on over the new one, which is shown the conversation. Without it, and in observe mode, the loop ends.
+        fresh: Whether the provider's session is a new one: a conversation that goes on is put on it. False where the
+            provider still has the conversation, as behind a connection beside a call that goes on.
 
     Raises:
         DeclarationError: There is neither an id nor a packet.
@@ -91,19 +89,15 @@ async def protect(
     port = RealtimePort(own.send, manage_turns=turns == "while_calls_run")
     watching = guard.mode == "observe"
     if packet is None:
-        entering = guard.session(
-            id, agent=agent or "agent", tenant=tenant or "default", caller=caller, tools=tools, port=port
-        )
+        who = agent or "agent"
+        entering = guard.session(id, agent=who, tenant=tenant or "default", caller=caller, tools=tools, port=port)
     else:
         entering = guard.accept(packet, agent=agent, tools=tools, port=port, id=id, tenant=tenant)
     async with entering as session:
         port.session = session
         ears = RealtimeEvents(session, port, played_ms, watching=watching)
-        goes_on = packet is None and fresh and not watching and bool(session.state.conversation.items)
-        if goes_on:
-            session.shows("a new connection")
         model = tools or tuple(guard.tools.values())
-        prefill = _prefilled(session, port, ears, model, speaks=not goes_on) if packet is not None or goes_on else None
+        prefill = _prefilled(session, port, ears, model, taken=packet is not None, fresh=fresh and not watching)
         line = RealtimeLine(own, session, ears, port, rebuild) if rebuild is not None and not watching else None
         with _hooked(connection, ears, line):
             if line is not None:
@@ -136,9 +130,20 @@ async def _left_well(
 
 
 def _prefilled(
-    session: Session, port: RealtimePort, ears: RealtimeEvents, tools: Sequence[Tool[..., Any]], *, speaks: bool
-) -> Prefill:
-    prefill = Prefill(session, port, tools, speaks=speaks)
+    session: Session,
+    port: RealtimePort,
+    ears: RealtimeEvents,
+    tools: Sequence[Tool[..., Any]],
+    *,
+    taken: bool,
+    fresh: bool,
+) -> Prefill | None:
+    """Put a conversation that was ``taken`` over, or that goes on after its process died, on a ``fresh`` connection."""
+    if not taken:
+        if not fresh or not session.state.conversation.items:
+            return None
+        session.shows("a new connection")
+    prefill = Prefill(session, port, tools, speaks=taken)
     prefill.place()
     ears.on_configured = prefill.configured
     return prefill

@@ -297,9 +297,8 @@ class Intake:
 
     def _older(self, judged: Judged) -> Live | None:
         """The older write of the intent that has to end first."""
-        if judged.verdict == "wait" and judged.run is not None:
-            return self._execution.live.get(judged.run.number)
-        return None
+        waits = judged.verdict == "wait" and judged.run is not None
+        return self._execution.live.get(judged.run.number) if waits and judged.run is not None else None
 
     def refused(self, live: Live, error: StoreError) -> None:
         """The store refused a run's claim: somebody else is at it, so the call is judged again with what stands."""

@@ -129,7 +129,7 @@ def other_arguments_are_a_conflict(played: Played) -> None:
     "S07.4",
     plays=_RESTARTED,
     saboteur=Saboteur(
-        "toolguard/engine/entrance.py",
+        "toolguard/engine/storesecret.py",
         old="    return notes[_SECRET]\n",
         new="    return secrets.token_bytes(32)\n",
     ),
