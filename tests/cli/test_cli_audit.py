@@ -148,7 +148,7 @@ def test_a_place_without_a_journal_is_named_and_left_alone(tmp_path):
     line = bad("audit", "--store", tmp_path / "nowhere")
     assert line.startswith("[store_foreign] there is no journal in")
     assert not (tmp_path / "nowhere").exists()
-    assert bad("audit", "--store", "redis://x").startswith("[store_foreign]")
+    assert bad("audit", "--store", "s3://x").startswith("[store_foreign]")
     assert bad("audit", env={"TOOLGUARD_STORE": str(tmp_path / "env")}).startswith(
         f"[store_foreign] there is no journal in {tmp_path / 'env'}"
     )
