@@ -131,7 +131,7 @@ def _run(found: Findings, book: Book, run: Any, *, acted: bool, elsewhere: bool)
         return
     if run.phase is Phase.DONE and not acted:
         found.broken.append(f"{ref} {run.tool} counts as done and never happened")
-    if run.phase in {Phase.FAILED, Phase.CANCELLED} and acted and not elsewhere:
+    if run.phase in {Phase.FAILED, Phase.CANCELLED} and acted and not run.happened and not elsewhere:
         found.broken.append(f"{ref} {run.tool} counts as {run.phase.value} and has happened")
 
 

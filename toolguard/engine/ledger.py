@@ -84,6 +84,8 @@ class Ledger:
         """Called once when the session is fenced; the flag is up by then."""
         self.followed: set[int] = set()
         """Runs that another living process is committing (H1)."""
+        self.denied: set[int] = set()
+        """Runs that did not happen, as a probe found: their process may know better when it wakes (L4)."""
         self.seen = 0
         """How far the journal has been looked through for evidence of others."""
         self.calls = highest(state.slots)

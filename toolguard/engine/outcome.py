@@ -260,6 +260,7 @@ class Outcomes:
                 ),
                 durable=True,
             )
+            engine.ledger.denied.add(run.number)
             engine.finish(live)
             return 0.0
         wait = finding.ask_again_after if isinstance(finding, StillUnknown) else self.quarantine_left(live)

@@ -143,7 +143,8 @@ async def catch_up(w: Wiring) -> None:
     """Fold in what others have found out about runs in doubt, or followed, of a session that lives here (T1, L4).
 
     Evidence of this process is folded when it is written; so evidence in the journal about a run that is in doubt, or
-    followed, in memory came from elsewhere: a person's, or that of the process that ran it.
+    followed, in memory came from elsewhere: a person's, or that of the process that ran it. The latter may also speak
+    against a probe that had found nothing.
 
     Raises:
         StoreError: The journal cannot be read.
@@ -153,26 +154,30 @@ async def catch_up(w: Wiring) -> None:
     if ledger.visiting:
         await w.abreast.sync()
         return
-    while state.doubtful or ledger.followed:
+    while watched := state.doubtful | ledger.followed | ledger.denied:
         frames = await ledger.journal.ask(lambda store: store.read(state.session, after=ledger.seen, limit=PAGE))
         for frame in frames:
             ledger.seen = max(ledger.seen, frame.seq)
             if frame.kind not in _EVIDENCE:
                 continue
             record = r.decode(frame.kind, frame.version, frame.payload)
-            if not isinstance(record, r.RunRecord) or record.run not in state.doubtful | ledger.followed:
+            if not isinstance(record, r.RunRecord) or record.run not in watched:
                 continue
-            if state.ruling(record)[0] is Ruling.ADMITTED:
-                state.apply(record, frame.at)
-                if state.runs[record.run].phase.final:
-                    _tell(w, state.runs[record.run])
+            ruling = state.ruling(record)[0]
+            if ruling is Ruling.EXCLUDED:
+                continue
+            state.apply(record, frame.at)
+            if ruling is Ruling.CONTRADICTS:
+                ledger.denied.discard(record.run)
+            if state.runs[record.run].phase.final:
+                _tell(w, state.runs[record.run])
         if len(frames) < PAGE:
             return
 
 
 async def catch_up_all(sessions: Mapping[str, Session]) -> None:
     """:func:`catch_up` for every session with a run in doubt; a store that does not answer is asked again later."""
-    for session in [one for one in sessions.values() if one.state.doubtful]:
+    for session in [one for one in sessions.values() if one.state.doubtful or one.wiring.ledger.denied]:
         try:
             await catch_up(session.wiring)
         except (StoreError, r.UnknownRecord):
