@@ -16,6 +16,7 @@ from toolguard.core import records as r
 from toolguard.engine.clock import LoopClock
 from toolguard.stores.memory import MemoryStore
 from toolguard.testing.realtime import RealtimeServer
+from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -134,6 +135,9 @@ async def app(
             return client.realtime.connect(model="gpt-realtime-2", websocket_connection_options=UNREAD)
 
         guard = Guard(store or MemoryStore(), tools=tools, clock=LoopClock(), mode=mode)
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualLoop):
+            loop.busy_while(lambda: bool(guard.journal.busy or guard.journal.waiting))
         async with guard, connect() as connection:
             line = await there.caller()
             settings = Rebuild(connect=connect, **rebuild)

@@ -16,6 +16,7 @@ class Proxy:
         cut_answers: While True an answer is thrown away and its connection is cut instead.
         hold: While set, requests stay here (their connections look alive); :meth:`let_go` passes them on.
         down: While True new connections are closed at once.
+        trap: A request that holds these bytes is passed on, its answer is thrown away, and the line is down.
     """
 
     def __init__(self, url: str) -> None:
@@ -25,6 +26,7 @@ class Proxy:
         self.url = url.replace(f":{parts.port}", f":{self._listener.getsockname()[1]}")
         self.cut_answers = False
         self.down = False
+        self.trap = b""
         self.held: list[tuple[Any, bytes]] = []
         self.hold = False
         self.dropped = threading.Semaphore(0)
@@ -73,6 +75,9 @@ class Proxy:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
+                if self.trap and self.trap in data:
+                    self.cut_answers = self.down = True
+                    self.trap = b""
                 if self.hold:
                     self.held.append((server, data))
                 else:

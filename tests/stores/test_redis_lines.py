@@ -19,6 +19,7 @@ from toolguard.core.chain import verify
 from toolguard.errors import StoreError, StoreUnavailable
 from toolguard.stores.base import Receipt, Swap
 from toolguard.stores.redis import RedisStore
+from toolguard.stores.redis_commit_lua import SETTLE
 from toolguard.testing.stores.valkey import valkey
 
 __all__ = ["handles", "server"]
@@ -115,6 +116,25 @@ class TestUnknownOutcome:
         assert payloads(store, "conv-2") == [b"x", b"y", b"z"]
         assert store.claim("k") == (3, b"3")
         assert verify(store.raw("conv-1")).ok
+
+    def test_a_fate_is_found_out_although_the_first_answer_about_it_was_lost_too(
+        self, store: Any, proxy: Any, handles: Any
+    ) -> None:
+        looker = handles()
+        looker.open("p2")
+        looker._link.ask("SCRIPT", "LOAD", SETTLE)
+        store.commit([swapped(1)])
+        late = swapped(2)
+        impatient(store)
+        for why in ("nobody knows", "cannot be reached"):
+            proxy.trap, proxy.down = b"EVALSHA", False
+            with pytest.raises(StoreUnavailable, match=why):
+                store.commit([late])
+            assert proxy.dropped.acquire(timeout=WAIT)
+        proxy.down = False
+        patient(store)
+        assert store.commit([late]) == [Receipt(2, 0)]
+        assert payloads(store, "conv-1") == [b"1", b"2"]
 
     def test_what_had_not_landed_is_written_when_its_writer_tries_again_and_only_then(
         self, store: Any, proxy: Any
@@ -215,16 +235,18 @@ class TestServer:
             yield server
 
     def test_one_that_is_down_is_waited_for_and_then_named(self, own: Any) -> None:
-        store = RedisStore(own.url, wait=1.0)
+        store = RedisStore(own.url, wait=WAIT)
         store.open("p1")
         store.commit([swapped(1)])
         own.stop()
+        impatient(store)
         for ask in (lambda: store.commit([swapped(2)]), lambda: store.read("conv-1"), lambda: store.renew(5)):
             with pytest.raises(StoreUnavailable) as caught:
                 ask()
             assert f"127.0.0.1:{own.port}" in str(caught.value)
             assert caught.value.advice
         own.start()
+        patient(store)
         assert payloads(store, "conv-1") == [b"1"]
         assert store.commit([swapped(2)]) == [Receipt(2, 0)]
         store.close()
@@ -236,14 +258,17 @@ class TestServer:
         own.stop()
         later = threading.Timer(0.3, own.start)
         later.start()
-        assert store.commit([swapped(2)]) == [Receipt(2, 0)]
-        later.join()
-        store.close()
+        try:
+            assert store.commit([swapped(2)]) == [Receipt(2, 0)]
+        finally:
+            later.join()  # whatever happens: what starts behind the fixture's end is ended by nobody
+            store.close()
 
     def test_one_that_hangs_is_given_up_and_carries_the_batch_out_once(self, own: Any) -> None:
-        store = RedisStore(own.url, wait=0.6)
+        store = RedisStore(own.url, wait=WAIT)
         store.open("p1")
         store.commit([append("conv-1", None, b"1")])
+        impatient(store)
         os.kill(own.pid, signal.SIGSTOP)
         try:
             with pytest.raises(StoreUnavailable, match="nobody knows"):
@@ -259,11 +284,14 @@ class TestServer:
         assert verify(reader.raw("conv-1")).ok
         reader.close()
 
-    def test_closing_does_not_wait_for_one_that_is_gone_longer_than_for_any_request(self, own: Any) -> None:
-        store = RedisStore(own.url, wait=0.3)
+    def test_closing_gives_up_one_that_is_gone(self, own: Any) -> None:
+        store = RedisStore(own.url, wait=WAIT)
         store.open("p1")
+        impatient(store)
         own.stop()
         store.close()
+        with pytest.raises(StoreUnavailable, match="not open"):
+            store.session("conv-1")
         store.close()
 
 

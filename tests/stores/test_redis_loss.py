@@ -74,7 +74,7 @@ def test_a_restart_that_waits_for_the_disk_loses_nothing_acknowledged(server: An
 def test_a_server_killed_in_the_middle_of_commits_has_batches_whole_or_not_at_all(
     server: Any, handles: Any, after: int
 ) -> None:
-    store = handles("p1", wait=0.5)
+    store = handles("p1", wait=5.0)
     acknowledged: list[int] = []
     enough, over = threading.Event(), threading.Event()
 
@@ -149,7 +149,7 @@ class TestDoubt:
         store.commit([append("conv-1", 1, b"a")])
         with valkey(tmp_path / "replica", replicaof=f"127.0.0.1 {server.port}") as replica:
             with pytest.raises(StoreReadOnly, match="replica"):
-                RedisStore(replica.url, wait=1.0).open("p2")
+                RedisStore(replica.url, wait=3.0).open("p2")
             line = Link(address(replica.url, "x"), "looker", wait=WAIT)
             until = time.monotonic() + WAIT
             while b"master_link_status:up" not in line.ask("INFO", "replication"):

@@ -8,7 +8,7 @@ from contract import append
 from redis_house import WAIT, handles, server
 
 from toolguard.core.chain import verify
-from toolguard.errors import LeaseLost, StoreForeign, StoreFull, StoreUnavailable
+from toolguard.errors import FeatureMissing, LeaseLost, StoreForeign, StoreFull, StoreUnavailable
 from toolguard.stores.base import Receipt
 from toolguard.stores.redis import RedisStore
 from toolguard.testing.stores.valkey import valkey
@@ -136,6 +136,20 @@ def test_the_password_is_in_no_message(tmp_path: Path) -> None:
             assert f"127.0.0.1:{server.port}" in str(caught.value)
             assert "hush" not in str(caught.value)
             assert caught.value.advice
+
+
+def test_a_request_that_the_server_does_not_know_is_no_damage(store: Any) -> None:
+    with pytest.raises(StoreUnavailable, match="refused a request") as caught:
+        store._link.ask("NOSUCHWORD")
+    assert caught.value.advice
+    assert store.alive("p1"), "the connection is as good as before"
+
+
+def test_without_the_client_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(FeatureMissing, match="not installed") as caught:
+        RedisStore("redis://localhost")
+    assert "toolguard-voice[redis]" in caught.value.advice
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:

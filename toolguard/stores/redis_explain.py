@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions as said
 
-from toolguard.errors import StoreDamaged, StoreError, StoreForeign, StoreFull, StoreReadOnly, StoreUnavailable
+from toolguard.errors import StoreError, StoreForeign, StoreFull, StoreReadOnly, StoreUnavailable
 
 if TYPE_CHECKING:
     from toolguard.stores.redis_address import Address
@@ -55,7 +55,7 @@ def explain(error: said.RedisError | OSError, where: Address) -> StoreError:
             advice="Look whether the server is up and can be reached; try again when it is.",
         )
     if isinstance(error, said.ResponseError):
-        return StoreDamaged(
+        return StoreUnavailable(
             f"{shown} refused a request of the store: {text}",
             advice="Look at the server's log; version 6.2 of Redis, or any Valkey, is needed at least.",
         )
