@@ -152,7 +152,7 @@ async def test_the_quick_start_answers_a_call(read, tmp_path):
 async def test_the_loop_of_the_long_call_goes_on_over_a_new_connection(read, tmp_path):
     answer, charge = read.names["answer_for_hours"], read.names["charge"]
     guard = read.names["toolguard"].Guard(tmp_path / "journal", tools=[charge])
-    async with RealtimeServer() as server, guard, closing_agents() as start:
+    async with still(guard), RealtimeServer() as server, guard, closing_agents() as start:
         start(answer(AsyncOpenAI(api_key="any", websocket_base_url=server.url), guard, "conv-51"))
         line = await server.caller()
         await line.wait_for("session.update")
@@ -166,14 +166,13 @@ async def test_the_loop_of_the_long_call_goes_on_over_a_new_connection(read, tmp
 
 @pytest.mark.virtual_time
 async def test_a_dead_processs_call_is_put_on_a_new_line(read, tmp_path):
-    answer, charge = read.names["answer_again"], read.names["charge"]
+    answer, charge = read.names["answer_for_hours"], read.names["charge"]
     guard = read.names["toolguard"].Guard(tmp_path / "journal", tools=[charge])
-    async with RealtimeServer() as server, guard, closing_agents() as start:
+    async with still(guard), RealtimeServer() as server, guard, closing_agents() as start:
         async with guard.session("conv-52") as conversation:
             conversation.caller_said("Please take the deposit.")
             await conversation.run(charge, "Flo", 4000)
         start(answer(AsyncOpenAI(api_key="any", websocket_base_url=server.url), guard, "conv-52"))
-        await server.caller()
         line = await server.caller()
         await line.until(lambda: shown(line) or None, "the conversation", 10)
         assert shown(line) == ["Please take the deposit."]
@@ -182,6 +181,17 @@ async def test_a_dead_processs_call_is_put_on_a_new_line(read, tmp_path):
 
 def shown(line):
     return [item["content"][0]["text"] for item in line.conversation if item.get("role") == "user"]
+
+
+@contextlib.asynccontextmanager
+async def still(guard):
+    """The virtual clock stands while the guard's store is at work."""
+    journal = guard.journal
+    forget = asyncio.get_running_loop().busy_while(lambda: bool(journal.busy or journal.waiting))
+    try:
+        yield
+    finally:
+        forget()
 
 
 @contextlib.asynccontextmanager

@@ -148,8 +148,7 @@ class Stage:
         caller.line = line = await self._line(second)
         await self._configured(line)
         if self._call.how == "guarded":
-            caller.line = line = await self._line(second)
-            await self._until(lambda: "ready" in self._call.reports, "the conversation on the new line")
+            await self._until(lambda: "ready" in self._call.reports, "the second worker")
         self._tell(f"worker {second.pid} goes on over a new line")
         self._tell('she asks: "Did that go through?"')
         await caller.say(Says.ASKS, 0.9)

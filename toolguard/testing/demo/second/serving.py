@@ -7,7 +7,7 @@ import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters.openai_realtime import Rebuild, protect, realtime_tools
+from toolguard.adapters.openai_realtime import protect, realtime_tools
 from toolguard.engine.guard import Guard
 from toolguard.testing.demo.apps import Naive
 from toolguard.testing.demo.second.model import BILLING, FRONTDESK
@@ -83,17 +83,14 @@ class GuardedCall:
                 await self._serve(second)
 
     async def _goes_on(self) -> None:
-        """Enter the session, show its conversation to the new line, and serve: the guard sees to what was left."""
+        """Enter the session over a new line, and serve: the guard sees to what was left, and what the line shows."""
         plan = await self._guard.recover(self._session).plan()
         self._report("plan", [f"{step.ref} {step.tool}: {step.act}, {step.why}" for step in plan.steps])
-        again = Rebuild(connect=lambda: connecting(self._client, BILLING))
-        entering: dict[str, Any] = {"id": self._session, "agent": BILLING, "tenant": "clinic", "rebuild": again}
         async with (
             connecting(self._client, BILLING) as connection,
-            protect(connection, self._guard, **entering) as conversation,
+            protect(connection, self._guard, id=self._session, agent=BILLING, tenant="clinic"),
         ):
             await self._configure(connection, BILLING)
-            await conversation.rebuild("recovered")
             self._report("ready", True)
             await self._serve(connection)
 
