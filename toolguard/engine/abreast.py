@@ -124,7 +124,7 @@ class Abreast:
 
     def _overtaken(self, live: Live) -> None:
         """Others have found this process dead and go on with its run: it decides nothing any more (T3)."""
-        self._ledger.fenced = True
+        self._ledger.fence()
         live.given_up = True
         live.error = self._ledger.overtaken()
         live.tell()

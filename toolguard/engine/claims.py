@@ -105,8 +105,9 @@ class Claims:
         """Write down how an occurrence ended; failure here costs a later look, never the outcome."""
         if not run.effect.writes or not run.intent or self._said.get(run.number) == self.state_of(run):
             return
-        if run.number not in self._minded and run.process not in {"", self._ledger.journal.process}:
-            return  # the process that is at it says so itself
+        theirs = run.number not in self._minded and run.process not in {"", self._ledger.journal.process}
+        if self._ledger.visiting and theirs:
+            return  # the process that is at it says so itself; an owner speaks for every run of its session
         self._said[run.number] = self.state_of(run)
         self._beside.run(self._settle(run, self._put(run)), "toolguard:claim")
 

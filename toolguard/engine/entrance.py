@@ -209,6 +209,8 @@ class Entrance:
         """What the plan for a session depends on, beside its state."""
         others = committing_elsewhere(state)
         here = {state.process} if state.session in self.sessions else set[str]()
+        if any(one.id == state.session for one in self.owner.fenced):  # this process commits what it began before
+            here.add(self.journal.process)
         alive = set(here)
         if others - {self.journal.process}:
             alive |= await self.journal.ask(lambda store: {one for one in others if not store.bury(one)})

@@ -9,6 +9,7 @@ from toolguard.core import records as r
 from toolguard.core.law import Phase
 from toolguard.engine.background import Background
 from toolguard.engine.intake import Intake
+from toolguard.engine.ledger import Ledger
 from toolguard.engine.slotting import Arrival
 from toolguard.engine.visit_delivery import VisitDelivery
 from toolguard.errors import ClaimLost, InvalidArguments, StoreBusy, StoreError, StoreUnavailable
@@ -223,11 +224,11 @@ class VisitIntake(Intake):
             self._take_back(number, before)
             return 0
         except TimeoutError as error:
-            ledger.fenced = True
+            ledger.fence()
             self._beside.run(self._never(entry, number), "toolguard:opening")
             raise StoreUnavailable("the store did not answer in time", ref=ledger.state.ref(number)) from error
         except StoreError:
-            ledger.fenced = True  # what was folded did not land: the next visit reads everything anew
+            ledger.fence()  # what was folded did not land: the next visit reads everything anew
             raise
         for work in tuple(self._afterwards):
             work()
@@ -261,7 +262,8 @@ class VisitIntake(Intake):
         slot = ledger.state.slots.get(number)
         run = ledger.state.runs.get(slot.run) if slot is not None else None
         if run is not None and run.phase is Phase.PLANNED:
-            ledger.write(r.Stopped(run=run.number, attempt=1, reason="the store took too long to open the call"))
+            book = Ledger(ledger.state, ledger.journal, ledger.clock, ledger.epoch, visiting=True)  # not fenced
+            book.write(r.Stopped(run=run.number, attempt=1, reason="the store took too long to open the call"))
             self._claims.settle(run)
 
     @property
@@ -271,6 +273,6 @@ class VisitIntake(Intake):
 
     def refused(self, live: Live, error: StoreError) -> None:
         """This process may not decide any more: whoever waits is told so."""
-        self._ledger.fenced = True
+        self._ledger.fence()
         live.error = error
         live.tell()

@@ -75,7 +75,8 @@ class Owner:
         session = self.sessions.get(entry.append.session)
         if isinstance(entry.error, LeaseLost):
             self.lease.look()
-            if session is None or not session.wiring.ledger.visiting:
+            begins = entry.append.lease >= self.lease.margin  # a commit: its refusal is told, the run ends (T4)
+            if session is None or not session.wiring.ledger.visiting or begins:
                 return
         if session is not None and session.wiring.ledger.epoch == entry.append.epoch:
             session.wiring.ledger.fence()
