@@ -145,7 +145,7 @@ class Abreast:
         if run.phase is Phase.IN_DOUBT and run.effect.writes and run.intent:
             row = await self._claims.look(run.intent)
             holder = row.process if row is not None and row.session == self._ledger.state.session else holder
-        if not holder or not await self._ledger.journal.ask(partial(_alive, holder)):
+        if not holder or not await self._ledger.journal.ask(lambda store: store.alive(holder)):
             await self._takeover.take(run, holder)
             return True
         self._follow(run)
@@ -233,10 +233,6 @@ def _look(session: str, after: int, intent: str, store: Store) -> _Look:
     opened = store.claim(numbering(session))
     claim = store.claim(intent) if intent else None
     return _Look(opened[0] if opened is not None else 0, claim, store.read(session, after=after, limit=PAGE))
-
-
-def _alive(process: str, store: Store) -> bool:
-    return store.alive(process)
 
 
 def _news(session: str, processes: tuple[str, ...], store: Store) -> tuple[int, set[str]]:

@@ -49,7 +49,7 @@ class Estate:
             StoreError: The store failed.
         """
         journal = self._ledger.journal
-        if not await journal.ask(partial(_bury, row.process)):
+        if not await journal.bury(row.process):
             return False
         seat = await journal.ask(partial(_seat, row.session))
         if seat is None or (seat[1] and seat[0].owner != row.process):
@@ -108,10 +108,6 @@ class Estate:
 
 def _settled(claims: Claims, live: Live) -> None:
     claims.settle(live.run)
-
-
-def _bury(process: str, store: Store) -> bool:
-    return store.bury(process)
 
 
 def _seat(session: str, store: Store) -> tuple[SessionRow, bool] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from toolguard.core import records as r
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from toolguard.core.slots import Run
     from toolguard.engine.live import Live
     from toolguard.engine.wiring import Wiring
-    from toolguard.stores.base import Store
 
 POLL = 0.25
 """Seconds between looks where the store gives no hint."""
@@ -71,7 +69,7 @@ class Following:
     async def _over(self, run: Run, late: bool) -> bool:
         """Look once; whether its process is gone is asked before its last words are read."""
         try:
-            dead = await self._ledger.journal.ask(partial(_buried, run.process))
+            dead = await self._ledger.journal.bury(run.process)
             await catch_up(self._w)
         except (StoreError, r.UnknownRecord):
             dead = False
@@ -106,7 +104,3 @@ async def _rung(bell: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(bell.wait(), POLL)
     bell.clear()
-
-
-def _buried(process: str, store: Store) -> bool:
-    return store.bury(process)

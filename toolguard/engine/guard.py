@@ -19,7 +19,7 @@ from toolguard.engine.journal import Journal
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
 from toolguard.engine.owner import Owner, new_token
-from toolguard.engine.reception import Reception
+from toolguard.engine.reception import Receiving
 from toolguard.engine.recovering import Recover, Recoverer
 from toolguard.engine.refreshing import Refresher
 from toolguard.engine.resolve import Resolver
@@ -51,7 +51,7 @@ Mode = Literal["enforce", "observe"]
 T = TypeVar("T")
 
 
-class Guard(Accepting, Reception):
+class Guard(Accepting, Receiving):
     """Guards the tools of an application.
 
     Args:

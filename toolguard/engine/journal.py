@@ -219,6 +219,10 @@ class Journal:
         finally:
             self.busy -= 1
 
+    async def bury(self, process: str) -> bool:
+        """Whether a process is dead, and found dead for good from here on (T4)."""
+        return await self.ask(lambda store: store.bury(process))
+
     def _write(self) -> None:
         queue = self._queue
         held: _Work = _NOTHING

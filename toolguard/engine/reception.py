@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from toolguard.tools.tool import Tool
 
 
-class Reception:
+class Receiving:
     """The half of a guard that serves conversations request by request."""
 
     _entrance: Entrance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from toolguard.engine.execution import Execution
     from toolguard.engine.ledger import ClaimRow
     from toolguard.engine.live import Live
-    from toolguard.stores.base import Store
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
 
@@ -57,7 +55,7 @@ class Takeover:
 
     async def _take(self, run: Run, holder: str) -> None:
         ledger, was = self._ledger, (run.phase, run.process)
-        if holder and not await ledger.journal.ask(partial(_bury, holder)):
+        if holder and not await ledger.journal.bury(holder):
             return
         row = await self._claims.look(run.intent) if run.effect.writes and run.intent else None
         if ledger.fenced or (run.phase, run.process) != was:
@@ -71,7 +69,7 @@ class Takeover:
             await self._go_on(run)
 
     async def _lives(self, process: str) -> bool:
-        return not await self._ledger.journal.ask(partial(_bury, process))
+        return not await self._ledger.journal.bury(process)
 
     def learn(self, run: Run, row: ClaimRow) -> None:
         """The claim knows the outcome: its process died between the two records of it."""
@@ -154,7 +152,3 @@ def _arguments(tool: Tool[Any, Any] | None, run: Run) -> Arguments | None:
         return tool.rebind_arguments(run.arguments) if tool is not None else None
     except InvalidArguments:
         return None
-
-
-def _bury(process: str, store: Store) -> bool:
-    return store.bury(process)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from toolguard.core.frame import Frame, FrameError, unpack
-from toolguard.errors import StoreDamaged, StoreError, StoreForeign, StoreUnavailable
+from toolguard.errors import StoreError, StoreForeign, StoreUnavailable
 from toolguard.stores.base import Append, Mark, Receipt, SessionRow
 from toolguard.stores.disk_batch import NEWEST, insert_session
 from toolguard.stores.disk_check import set_aside
@@ -21,10 +20,14 @@ from toolguard.stores.disk_link import Link
 from toolguard.stores.disk_lock import shared
 from toolguard.stores.disk_schema import check_directory, explain
 from toolguard.stores.mounts import network_filesystem
-from toolguard.stores.place import not_owner, other_tenant, overtaken, storable
+from toolguard.stores.place import frame_of, not_owner, other_tenant, overtaken, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from toolguard.core.frame import Frame
+
+_DAMAGED = "Verify the session, and let a person accept the damage: toolguard verify --accept."
 
 
 class DiskStore(DiskKeeping):
@@ -279,11 +282,4 @@ class DiskStore(DiskKeeping):
 
 
 def _frame(session: str, seq: int, stored: bytes) -> Frame:
-    try:
-        return unpack(stored)
-    except FrameError as error:
-        raise StoreDamaged(
-            f"record {seq} cannot be read: {error}",
-            ref=session,
-            advice="Verify the session, and let a person accept the damage: toolguard verify --accept.",
-        ) from error
+    return frame_of(session, seq, stored, advice=_DAMAGED)

@@ -7,11 +7,21 @@ import time
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
-from toolguard.core.frame import GENESIS, Frame, FrameError, unpack
-from toolguard.errors import StoreDamaged, StoreError, StoreUnavailable
+from toolguard.core.frame import GENESIS, Frame
+from toolguard.errors import StoreError, StoreUnavailable
 from toolguard.stores.base import LEASE, Append, Mark, Receipt, SessionRow, Snapshot
 from toolguard.stores.memory_shelf import Shelf
-from toolguard.stores.place import Head, judge, lease_over, not_owner, other_tenant, overtaken, place, storable
+from toolguard.stores.place import (
+    Head,
+    frame_of,
+    judge,
+    lease_over,
+    not_owner,
+    other_tenant,
+    overtaken,
+    place,
+    storable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,7 +160,7 @@ class MemoryStore:
         Raises:
             StoreDamaged: A record is not what was written.
         """
-        return [self._frame(session, seq, stored) for seq, stored in self.raw(session, after=after, limit=limit)]
+        return [frame_of(session, seq, stored) for seq, stored in self.raw(session, after=after, limit=limit)]
 
     def raw(self, session: str, *, after: int = 0, limit: int = 512) -> list[tuple[int, bytes]]:
         """The same, as (sequence number of the row, stored bytes), for verification."""
@@ -171,7 +181,7 @@ class MemoryStore:
             if len(found) >= limit:
                 break
             if seq and session in shelf.journals and seq <= len(shelf.journals[session]):
-                found.append((position, session, self._frame(session, seq, shelf.journals[session][seq - 1])))
+                found.append((position, session, frame_of(session, seq, shelf.journals[session][seq - 1])))
         return found
 
     def position(self) -> int:
@@ -301,10 +311,3 @@ class MemoryStore:
         shelf.log.extend((session, head.seq + step) for step in range(1, len(stored) + 1))
         shelf.rows[session] = row._replace(seq=head.seq + len(stored), chain=chain, last_at=max(row.last_at, at))
         return Receipt(head.seq + 1, head.epoch)
-
-    @staticmethod
-    def _frame(session: str, seq: int, stored: bytes) -> Frame:
-        try:
-            return unpack(stored)
-        except FrameError as error:
-            raise StoreDamaged(f"record {seq} cannot be read: {error}", ref=session) from error

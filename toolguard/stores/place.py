@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from toolguard.core.frame import GENESIS, pack
-from toolguard.errors import ClaimLost, Fenced, LeaseLost, StoreError
+from toolguard.core.frame import GENESIS, Frame, FrameError, pack, unpack
+from toolguard.errors import ClaimLost, Fenced, LeaseLost, StoreDamaged, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,18 @@ def place(append: Append, head: Head, key: bytes | None) -> tuple[list[bytes], b
     except (struct.error, TypeError, ValueError) as error:
         raise unfit(append.session, error) from error
     return rows, chain
+
+
+def frame_of(session: str, seq: int, stored: bytes, *, advice: str = "") -> Frame:
+    """A stored record, read back; ``advice`` says what helps where this store has lost one.
+
+    Raises:
+        StoreDamaged: The record is not what was written.
+    """
+    try:
+        return unpack(stored)
+    except FrameError as error:
+        raise StoreDamaged(f"record {seq} cannot be read: {error}", ref=session, advice=advice) from error
 
 
 def storable(session: str, *texts: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from toolguard.core.frame import Frame, FrameError, unpack
-from toolguard.errors import FeatureMissing, StoreDamaged, StoreError, StoreUnavailable
+from toolguard.errors import FeatureMissing, StoreError, StoreUnavailable
 from toolguard.stores.base import Append, Mark, Receipt, SessionRow
-from toolguard.stores.place import not_owner, other_tenant, overtaken
+from toolguard.stores.place import frame_of, not_owner, other_tenant, overtaken
 from toolguard.stores.postgres_address import address
 from toolguard.stores.postgres_keep import ROW, PostgresKeeping, row_of
 from toolguard.stores.postgres_text import unwritten, written
@@ -16,7 +15,10 @@ from toolguard.stores.postgres_text import unwritten, written
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from toolguard.core.frame import Frame
     from toolguard.stores.postgres_writer import Writer
+
+_DAMAGED = "Verify the session; the record has to come back from a copy."
 
 
 class PostgresStore(PostgresKeeping):
@@ -209,11 +211,4 @@ def _where(given: dict[str, str | None], *, first: int) -> tuple[str, list[Any]]
 
 
 def _frame(session: str, seq: int, stored: bytes) -> Frame:
-    try:
-        return unpack(stored)
-    except FrameError as error:
-        raise StoreDamaged(
-            f"record {seq} cannot be read: {error}",
-            ref=session,
-            advice="Verify the session; the record has to come back from a copy.",
-        ) from error
+    return frame_of(session, seq, stored, advice=_DAMAGED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from toolguard.errors import StoreForeign, StoreReadOnly
+from toolguard.stores.chain_key import fingerprint
 from toolguard.stores.postgres_functions import FUNCTIONS
 from toolguard.stores.postgres_land import LAND
 from toolguard.stores.postgres_land_one import LAND_ONE
@@ -100,7 +101,7 @@ async def _create(conn: Connection, place: Address, chain_key: bytes | None, *, 
                 await conn.execute(part.format(s=schema, n=name))
             await conn.executemany(
                 f"INSERT INTO {schema}.meta (key, value) VALUES ($1, $2)",  # noqa: S608 - a checked name
-                [("format", str(FORMAT)), ("chain", _fingerprint(chain_key))],
+                [("format", str(FORMAT)), ("chain", fingerprint(chain_key))],
             )
     except asyncpg.InsufficientPrivilegeError as error:
         role = await conn.fetchval("SELECT current_user")
@@ -132,7 +133,7 @@ async def _check(conn: Connection, place: Address, chain_key: bytes | None) -> N
             f"the store on {place.shown} has format {form}; this version knows formats up to {FORMAT}",
             advice="Use a newer version of toolguard.",
         )
-    if not hmac.compare_digest(str(known.get("chain")), _fingerprint(chain_key)):
+    if not hmac.compare_digest(str(known.get("chain")), fingerprint(chain_key)):
         raise StoreForeign(
             f"the store on {place.shown} is chained with another key",
             advice="Open it with the chain_key that it was made with.",
@@ -157,9 +158,3 @@ async def _alone(conn: Connection, name: str) -> None:
     await conn.execute("SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)")
     key = int.from_bytes(hashlib.sha256(f"toolguard schema {name}".encode()).digest()[:8], "big", signed=True)
     await conn.execute("SELECT pg_advisory_xact_lock($1)", key)
-
-
-def _fingerprint(chain_key: bytes | None) -> str:
-    if chain_key is None:
-        return "sha256"
-    return "hmac-sha256:" + hmac.digest(chain_key, b"toolguard chain key", "sha256")[:8].hex()

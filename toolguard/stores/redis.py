@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import msgpack
 
-from toolguard.core.frame import Frame, FrameError, unpack
-from toolguard.errors import FeatureMissing, StoreDamaged, StoreError, StoreForeign, StoreUnavailable
+from toolguard.errors import FeatureMissing, StoreError, StoreForeign, StoreUnavailable
 from toolguard.stores.base import LEASE, Append, Mark, Receipt, SessionRow
 from toolguard.stores.chain_key import fingerprint
-from toolguard.stores.place import not_owner, other_tenant, overtaken, storable
+from toolguard.stores.place import frame_of, not_owner, other_tenant, overtaken, storable
 from toolguard.stores.redis_address import address
 from toolguard.stores.redis_keep import RedisKeeping, renew
 from toolguard.stores.redis_lua import CALLS, ENTER, LEAVE, SESSION, SETUP, TAIL
@@ -20,11 +19,14 @@ from toolguard.stores.redis_stamp import stamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from toolguard.core.frame import Frame
     from toolguard.stores.redis_batch import Ledger
     from toolguard.stores.redis_link import Link
 
 FORMAT = 1
 """Version of the keys; a store of a newer format is refused."""
+
+_DAMAGED = "Verify the session: toolguard verify."
 
 
 class RedisStore(RedisKeeping):
@@ -238,9 +240,4 @@ class RedisStore(RedisKeeping):
 
 
 def _frame(session: str, seq: int, stored: bytes) -> Frame:
-    try:
-        return unpack(stored)
-    except FrameError as error:
-        raise StoreDamaged(
-            f"record {seq} cannot be read: {error}", ref=session, advice="Verify the session: toolguard verify."
-        ) from error
+    return frame_of(session, seq, stored, advice=_DAMAGED)
