@@ -20,8 +20,8 @@ One module for each scenario (``s01.py`` ...), found by itself, holds what belon
   at once, as a tuple, if ``together``), and says what is wrong with :func:`must`. It reads what the other side
   received, the ledger of side effects and the journal, all of them in :class:`~.played.Played`; times are
   milliseconds on the timeline's clock.
-- What only some adapters can do is a **hook** (:data:`~.hooks.HOOKS`): a check that ``needs`` one is not applicable where the
-  driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
+- What only some adapters can do is a **hook** (:data:`~.hooks.HOOKS`): a check that ``needs`` one is not applicable
+  where the driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
 - A scenario whose process dies (``process.dies``, ``guard.recovers``) is played by two processes, of which the first
   kills itself; its checks need the hook ``second_process``, and a store that outlives a process.
 - A **saboteur** is one change of the engine or the adapter after which that very check fails: ``old`` has to occur
