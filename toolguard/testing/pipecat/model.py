@@ -81,8 +81,10 @@ class ScriptedModel(LLMService[Any]):
     """
 
     def __init__(self, script: Script, **options: Any) -> None:
-        settings = LLMSettings(**{one.name: None for one in dataclasses.fields(LLMSettings) if one.name != "extra"})
-        super().__init__(settings=settings, **options)
+        unset: dict[str, Any] = dict.fromkeys(
+            one.name for one in dataclasses.fields(LLMSettings) if one.name != "extra"
+        )
+        super().__init__(settings=LLMSettings(**unset), **options)
         self.script = script
         self.requests: list[Asked] = []
 
