@@ -46,9 +46,7 @@ def read(function):
 
 async def test_a_registered_handler_keeps_its_body_and_reads_params_arguments():
     seen = []
-    schema = FunctionSchema(
-        name="book", description="Book.", properties={"day": {"type": "string"}}, required=["day"]
-    )
+    schema = FunctionSchema(name="book", description="Book.", properties={"day": {"type": "string"}}, required=["day"])
 
     @handler(schema, effect="mutation", identity="day")
     async def book(params: FunctionCallParams):
@@ -229,7 +227,7 @@ async def test_cancel_on_interruption_makes_no_difference_to_a_guarded_call(canc
             return [Called("book", "a", {"day": "Monday"})]
         return [f"Noted: {asked.said}."]
 
-    async with guarded(script, book) as (on, conversation):
+    async with guarded(script, book) as (on, _conversation):
         await on.caller.speaks("book Monday")
         await asyncio.sleep(0.5)
         await on.caller.speaks("and what about parking")
