@@ -9,6 +9,7 @@ from toolguard.core import records as r
 from toolguard.core.outbox import answer_of, interim, leavable, news, unanswered
 from toolguard.engine.floor import Floor
 from toolguard.engine.port import Parcel, item_id
+from toolguard.engine.questions import Questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +63,7 @@ class Delivery:
         self._pumping = False
         self.about: frozenset[int] = frozenset()
         self._after: frozenset[int] = frozenset()
+        self.questions = Questions()
 
     @property
     def traits(self) -> Traits | None:
@@ -85,7 +87,7 @@ class Delivery:
     def _impatient(self, number: int) -> None:
         slot = self._ledger.state.slots[number]
         if not slot.sent and answer_of(self._ledger.state, slot) is None:
-            self._hold_place(slot, "still_running", reply=True)
+            self.hold_place(slot, "still_running", reply=True)
             self.pump()
 
     def overdue(self, calls: list[int]) -> None:
@@ -93,11 +95,12 @@ class Delivery:
         for number in calls:
             slot = self._ledger.state.slots[number]
             if not slot.sent and not slot.parent:
-                self._hold_place(slot, "not_known_yet", reply=True)
+                self.hold_place(slot, "not_known_yet", reply=True)
         self.pump()
 
-    def _hold_place(self, slot: Slot, form: str, *, reply: bool) -> None:
-        answer = interim(self._ledger.state, slot, form)
+    def hold_place(self, slot: Slot, form: str, *, reply: bool) -> None:
+        """Give a slot a placeholder, which asks the caller where its run waits for a yes."""
+        answer = interim(self._ledger.state, slot, form, question=self.questions.of(slot.run))
         self._ledger.write(r.Answered(call=slot.number, form=answer.form, text=answer.text, reply=reply, interim=True))
 
     def _fill(self, number: int, text: str) -> None:
@@ -117,7 +120,7 @@ class Delivery:
         """Answer every open call of this context at once, in call order (O2), but for those of one run."""
         for slot in unanswered(self._ledger.state):
             if not but or slot.run != but:
-                self._hold_place(slot, "still_running", reply=False)
+                self.hold_place(slot, "still_running", reply=False)
         self.pump()
 
     def silence(self, batch: int) -> None:
@@ -188,7 +191,7 @@ class Delivery:
         state, port = self._ledger.state, self.port
         if port is None or not port.traits.notes:
             return
-        for run, answer in news(state):
+        for run, answer in (*self.questions.due(), *news(state)):
             if run.number in self._execution.landing:
                 continue
             calls = tuple(run.calls)
@@ -262,6 +265,7 @@ class Delivery:
             self._cover()
             self._shows[generation] = frozenset(self._sent_since)
             self._sent_since.clear()
+            self.questions.shown(generation, self._shows[generation])
         self._crossed = False
         floor.expected()
 

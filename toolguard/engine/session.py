@@ -91,10 +91,11 @@ class Session(Reports):
         return await outcome(self._w, tool, await self._w.intake.admit(tool, arguments, injected={}, parent=parent))
 
     def approve(self, ref: str, *, by: str, yes: bool = True) -> None:
-        """Answer for a call whose tool ``needs`` an approval: its gate opens, or it is stopped.
+        """Answer as a person for a call whose tool ``needs`` an approval: its gate opens, or it is stopped.
 
         Raises:
             AlreadySettled: The call waits for no approval.
+            ApprovalImpossible: Only the caller can approve it.
         """
         self._w.intake.approvals.answer(int(ref.rpartition("/")[2]), yes=yes, by=by)
 
@@ -170,6 +171,7 @@ class Session(Reports):
         """Let the new agent speak, behind the words that are still to come; it has been given the conversation."""
         if self._w.barge_ins.open_onsets:
             self._w.delivery.floor.expect(self._w.limits.gate_max)
+        self._w.intake.approvals.ask_again()
         self._w.delivery.want_reply()
 
     def _keep(self, facts: dict[str, Any], forgotten: tuple[str, ...]) -> None:
