@@ -87,7 +87,7 @@ async def test_a_call_that_joins_is_told_to_ask_as_well(charge):
 
 
 @pytest.mark.parametrize(
-    "words", ["yes", "Yes please.", "yes, charge 40 cents", "ja, gerne", "sí", "oui", "sì", "sim", "हाँ", "go ahead"]
+    "words", ["yes", "Yes please.", "yes, charge it", "ja, gerne", "sí", "oui", "sì", "sim", "हाँ", "go ahead"]
 )
 async def test_a_plain_yes_after_the_question_opens_the_gate(charge, effects, words):
     async with asking(charge) as h:
@@ -113,7 +113,7 @@ async def test_a_no_stops_the_run_before_its_effect(charge, effects, words):
 
 @pytest.mark.parametrize(
     "words",
-    ["what did you say?", "yes, but what is it for?", "thanks", "I see", "mhm", "hold on", "by the way, yes", "hello?"],
+    ["what did you say?", "thanks", "I see", "mhm", "hold on", "by the way, yes", "hello?"],
 )
 async def test_anything_else_keeps_the_gate_shut_and_the_question_open(charge, effects, words):
     async with asking(charge) as h:
@@ -283,7 +283,11 @@ async def test_the_question_goes_along_to_the_next_agent(charge, effects):
         await turns()
         packet = await h.session.hand_off(to="billing")
         port = RecordingPort(HEARS, replies=lambda _port: None)
-        after = await h.guard.accept(packet, agent="billing", port=port)
+        await goes_on(h, packet, port, effects)
+
+
+async def goes_on(h, packet, port, effects):
+    async with h.guard.accept(packet, agent="billing", port=port) as after:
         port.attach(after)
         await turns()
         assert [json.loads(note.text)["ask"] for note in port.notes] == ["Charge 40 cents?"]

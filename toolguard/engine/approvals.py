@@ -94,7 +94,7 @@ class Approvals(Questions):
     def due(self) -> list[tuple[Run, Answer]]:
         """Questions that have to go as notes (O3)."""
         numbers, self._due = self._due, []
-        waiting = [asked for asked in map(self._live, numbers) if asked is not None]
+        waiting = [asked for asked in map(self._live, numbers) if asked is not None and asked.approval.by != "person"]
         state = self._execution.ledger.state
         return [(asked.run, asking(state, asked.run, asked.question)) for asked in waiting]
 
@@ -140,15 +140,12 @@ class Approvals(Questions):
             asked.put_at = self._execution.ledger.clock.wall()
             self._wait(asked, asked.approval.within)
 
-    def ask_again(self) -> None:
-        """Another agent has the conversation: it is told what the caller is to be asked."""
-        for asked in self._open.values():
-            self._ask(asked)
-
     def moved(self) -> None:
-        """The connection on which the question was shown is gone; what the caller has heard, they have heard."""
+        """Another agent has the conversation: it is told what to ask; what the caller has heard, they have heard."""
         for asked in self._open.values():
             asked.generation = ""
+        self._due = list(self._open)
+        asyncio.get_running_loop().call_soon(self._delivery.pump)
 
     # -- the answer ---------------------------------------------------------------------------------------------
 
@@ -207,7 +204,9 @@ class Approvals(Questions):
         asked.stop()
         del self._open[run.number]
         said = {"words": words} if words else {}
-        self._execution.notice("approved" if yes else "not_approved", f"by {by}", run=run.number, call=run.calls[0], **said)
+        self._execution.notice(
+            "approved" if yes else "not_approved", f"by {by}", run=run.number, call=run.calls[0], **said
+        )
         if yes:
             self._execution.gate.release(APPROVAL, [run.number])
         else:

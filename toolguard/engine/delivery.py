@@ -99,7 +99,7 @@ class Delivery:
         self.pump()
 
     def hold_place(self, slot: Slot, form: str, *, reply: bool) -> None:
-        """Give a slot a placeholder, which asks the caller where its run waits for a yes."""
+        """Give a slot a placeholder; where its run waits for a yes, it asks for that."""
         answer = interim(self._ledger.state, slot, form, question=self.questions.of(slot.run))
         self._ledger.write(r.Answered(call=slot.number, form=answer.form, text=answer.text, reply=reply, interim=True))
 
@@ -227,8 +227,7 @@ class Delivery:
     def want_reply(self) -> None:
         """The caller's turn wants an answer: behind placeholders (O2), or when what it takes back has ended (G8)."""
         self._want()
-        self._patient = False
-        self._after = self.about
+        self._patient, self._after = False, self.about
         if not self._awaited():
             self._go_on()
 
@@ -258,8 +257,7 @@ class Delivery:
     def generation_began(self, generation: str) -> None:
         """A response began; it sees everything that was sent before."""
         floor = self.floor
-        floor.active, floor.asked = generation, False
-        self._after = frozenset()
+        floor.active, floor.asked, self._after = generation, False, frozenset()
         self.began[generation] = self._ledger.clock.wall()
         if not self._crossed:
             self._cover()

@@ -83,7 +83,9 @@ class Receiving:
         name = ref.rpartition("/")[0]
         session = self._entrance.sessions.get(name)
         if session is None:
-            raise NotOwned("its session is not in this process", ref=ref, advice="Approve it in the process that has it.")
+            raise NotOwned(
+                "its session is not in this process", ref=ref, advice="Approve it in the process that has it."
+            )
         session.approve(ref, by=by, yes=yes)
 
     async def end(

@@ -171,7 +171,6 @@ class Session(Reports):
         """Let the new agent speak, behind the words that are still to come; it has been given the conversation."""
         if self._w.barge_ins.open_onsets:
             self._w.delivery.floor.expect(self._w.limits.gate_max)
-        self._w.intake.approvals.ask_again()
         self._w.delivery.want_reply()
 
     def _keep(self, facts: dict[str, Any], forgotten: tuple[str, ...]) -> None:
