@@ -260,6 +260,20 @@ def test_approval_says_whose_yes_counts():
         Approval("Sure?", by="anybody")
 
 
+async def test_a_call_of_a_tool_asks_by_a_note(charge, effects):
+    @toolguard.mutation(identity="who", patience=0.1)
+    async def book(who: str) -> str:
+        return await charge(who, 40)
+
+    async with asking(book, charge) as h:
+        h.call("c1", book, who="ana")
+        await asyncio.sleep(2)
+        assert [json.loads(note.text)["ask"] for note in h.port.notes] == ["Charge 40 cents?"]
+        await says(h, "yes please")
+        await h.ended()
+        assert len(effects) == 1
+
+
 # -- moving on ----------------------------------------------------------------------------------------------------
 
 
@@ -269,7 +283,7 @@ async def test_the_question_is_asked_again_after_recovery_and_the_gate_stays_shu
         h.call("c1", charge, who="ana", cents=40)
         await turns()
     async with asking(charge, store=store) as h:
-        await asyncio.sleep(1)
+        await asyncio.sleep(4)
         assert [json.loads(note.text)["ask"] for note in h.port.notes] == ["Charge 40 cents?"]
         assert len(effects) == 0
         await says(h, "yes please")
@@ -289,7 +303,7 @@ async def test_the_question_goes_along_to_the_next_agent(charge, effects):
 async def goes_on(h, packet, port, effects):
     async with h.guard.accept(packet, agent="billing", port=port) as after:
         port.attach(after)
-        await turns()
+        await asyncio.sleep(3)
         assert [json.loads(note.text)["ask"] for note in port.notes] == ["Charge 40 cents?"]
         after.generation_began("g1")
         after.playing("g1")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _NO_YES = frozenset({*STOPPING, "noise", "other_topic", "hold_on", "unknown"})
 """Kinds of words that open nothing, whatever words they are."""
 _LOOK_AGAIN = 0.5
+_CONFIGURED = 2.5
+"""Seconds after which a new connection's model is asked to speak by itself: by then it knows who it is."""
 
 
 class _Asked:
@@ -84,7 +86,10 @@ class Approvals(Questions):
                 self._delivery.hold_place(slot, "still_running", reply=True)
         if all(slot.parent for slot in places):
             self._due.append(asked.run.number)
-        asyncio.get_running_loop().call_soon(self._delivery.pump)
+        self._send_in(0.0 if places else _CONFIGURED)
+
+    def _send_in(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._delivery.pump)
 
     def of(self, run: int) -> str:
         """What the caller is to be asked about a run; empty where nothing is to be asked."""
@@ -145,7 +150,7 @@ class Approvals(Questions):
         for asked in self._open.values():
             asked.generation = ""
         self._due = list(self._open)
-        asyncio.get_running_loop().call_soon(self._delivery.pump)
+        self._send_in(_CONFIGURED)
 
     # -- the answer ---------------------------------------------------------------------------------------------
 

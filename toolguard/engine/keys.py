@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
@@ -12,6 +11,8 @@ from toolguard.errors import DeclarationError
 from toolguard.listen.heard import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from toolguard.engine.wiring import Wiring
 
 KeyMeaning = Kind | Literal["answer_yes", "answer_no"]

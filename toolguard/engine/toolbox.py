@@ -60,8 +60,9 @@ def check_approvals(known: dict[str, Tool[Any, Any]], session: str, traits: Trai
         and (tool.spec.needs.by == "caller" if traits is None else tool.spec.needs.by != "person")
     )
     if asking and (traits is None or not traits.can_ask):
+        line = traits.adapter if traits is not None else "a session without an adapter"
         raise ApprovalImpossible(
-            f"{', '.join(asking)} needs the caller's yes, which {traits.adapter if traits else 'no adapter'} cannot bring",
+            f"{', '.join(asking)} needs the caller's yes, and {line} cannot ask for it or bring it",
             ref=session,
-            advice="Use an adapter that brings words or keys, or Approval(by='person') and session.approve(ref, by=...).",
+            advice="Use an adapter that brings words or keys, or Approval(by='person') with session.approve(ref, by=...).",
         )
