@@ -86,7 +86,7 @@ class Approvals(Questions):
                 self._delivery.hold_place(slot, "still_running", reply=True)
         if all(slot.parent for slot in places):
             self._due.append(asked.run.number)
-        self._send_in(0.0 if places else _CONFIGURED)
+        self._send_in(0.0 if places or asked.run.parent else _CONFIGURED)
 
     def _send_in(self, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, self._delivery.pump)

@@ -64,5 +64,5 @@ def check_approvals(known: dict[str, Tool[Any, Any]], session: str, traits: Trai
         raise ApprovalImpossible(
             f"{', '.join(asking)} needs the caller's yes, and {line} cannot ask for it or bring it",
             ref=session,
-            advice="Use an adapter that brings words or keys, or Approval(by='person') with session.approve(ref, by=...).",
+            advice="Use an adapter that brings words or keys, or Approval(by='person') and session.approve().",
         )

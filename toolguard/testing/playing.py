@@ -172,8 +172,8 @@ class Play:
         if position != "at_gate" or run is None:
             return
         async with asyncio.timeout(self._within):
-            while self.session.wiring.intake.approvals.waits(run.number):
-                await asyncio.sleep(0.001)  # noqa: ASYNC110 - nothing tells when a question was heard
+            while self.session.wiring.intake.approvals.waits(run.number):  # noqa: ASYNC110 - nothing tells it
+                await asyncio.sleep(0.001)
 
     def leave(self, position: Position) -> None:
         """Let the body go on."""
