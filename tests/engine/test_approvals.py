@@ -7,14 +7,15 @@ import pytest
 from engine_house import START, Effects, crashed, house, turns, until
 
 import toolguard
-from toolguard import Approval, Guard, Keys
+from toolguard import Approval, Decision, Guard, Keys
 from toolguard.core import records as r
 from toolguard.engine.clock import LoopClock
 from toolguard.engine.port import Traits
 from toolguard.errors import ApprovalImpossible, DeclarationError, NotOwned
+from toolguard.listen.heard import Verdict
 from toolguard.listen.rules import by_rules
 from toolguard.stores.memory import MemoryStore
-from toolguard.testing.fake_port import RecordingPort
+from toolguard.testing.fake_port import RecordingPort, Spoken
 
 pytestmark = pytest.mark.virtual_time
 HEARS = Traits(adapter="test", evidence="heard", speech_ends=True)
@@ -47,6 +48,10 @@ async def asked(h, tool="charge", call_id="c1", who="ana"):
     """The call is made, and the caller has heard the question."""
     h.call(call_id, tool, who=who, cents=40)
     await asyncio.sleep(1)
+
+
+def lenient(_call, _interrupt):
+    return Decision.go_on("whatever is said")
 
 
 async def says(h, words, onset="o1"):
@@ -140,9 +145,9 @@ async def test_words_that_began_before_the_question_was_heard_never_open(charge,
 
 async def test_a_yes_that_is_not_sure_or_not_complete_opens_nothing(charge, effects):
     def mumbled(heard):
-        return toolguard.listen.Verdict("answer", confidence=0.4)
+        return Verdict("answer", confidence=0.4)
 
-    async with house(charge, listener=mumbled, traits=HEARS) as h:
+    async with house(charge, listener=mumbled, traits=HEARS, policy=lenient) as h:
         await asked(h)
         h.session.caller_started("o1")
         h.session.caller_said("yes please", onset="o1", final=False)
@@ -151,6 +156,23 @@ async def test_a_yes_that_is_not_sure_or_not_complete_opens_nothing(charge, effe
         h.says("yes please", "o1")
         await asyncio.sleep(1)
         assert len(effects) == 0
+
+
+@pytest.mark.parametrize("kind", ["correction", "other_topic", "hold_on", "unknown"])
+async def test_a_yes_in_words_that_mean_something_else_opens_nothing(charge, effects, kind):
+    async with house(charge, listener=lambda _heard: Verdict(kind), traits=HEARS, policy=lenient) as h:
+        await asked(h)
+        await says(h, "yes")
+        await asyncio.sleep(1)
+        assert (len(effects), h.run().phase.open) == (0, True)
+
+
+async def test_a_listener_of_ones_own_may_say_what_is_a_yes(charge, effects):
+    async with house(charge, listener=lambda _heard: Verdict("answer", agrees=True), traits=HEARS) as h:
+        await asked(h)
+        await says(h, "be my guest")
+        await h.ended()
+        assert len(effects) == 1
 
 
 async def test_a_yes_to_two_questions_opens_neither_until_it_is_known_which(charge, effects):
@@ -201,6 +223,39 @@ async def test_without_an_answer_it_ends_within_its_limit_from_when_the_question
         assert h.run().phase.open
         await asyncio.sleep(1)
         assert h.phase() == "cancelled"
+
+
+async def test_the_limit_begins_anew_when_the_question_is_heard(effects):
+    charge = charging(effects, within=5)
+    async with asking(charge, replies=lambda _port: Spoken("May I?", after=3)) as h:
+        h.call("c1", charge, who="ana", cents=40)
+        await asyncio.sleep(7)
+        assert h.run().phase.open
+        await asyncio.sleep(2)
+        assert h.phase() == "cancelled"
+
+
+async def test_an_answer_that_is_being_spoken_at_the_limit_may_be_finished(effects):
+    charge = charging(effects, within=3)
+    async with asking(charge) as h:
+        await asked(h)
+        await asyncio.sleep(1.5)
+        h.onset("o1")
+        await asyncio.sleep(2)
+        h.session.caller_stopped("o1")
+        h.says("yes please", "o1")
+        await h.ended()
+        assert len(effects) == 1
+
+
+async def test_hold_on_waits_as_long_as_the_question_does(charge, effects):
+    async with asking(charge) as h:
+        await asked(h)
+        await says(h, "hold on")
+        await asyncio.sleep(12)
+        await says(h, "yes please", "o2")
+        await h.ended()
+        assert len(effects) == 1
 
 
 # -- who may say yes ----------------------------------------------------------------------------------------------
@@ -386,9 +441,13 @@ async def test_a_key_that_says_no_confirms_nothing_that_was_offered(effects):
         return "p_1"
 
     async with asking(pay) as h:
-        for name in ("c1", "c2"):
-            h.call(name, pay, who="ana")
-            await asyncio.sleep(2)
+        h.call("c1", pay, who="ana")
+        await asyncio.sleep(2)
+        await says(h, "thanks")
+        await says(h, "another question, what time is it?", "o2")
+        h.call("c2", pay, who="ana")
+        await asyncio.sleep(2)
+        assert json.loads(h.port.output("c2"))["toolguard"] == "already_done"
         h.session.key_pressed("2")
         await asyncio.sleep(2)
         h.call("c3", pay, who="ana")
