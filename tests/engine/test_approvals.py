@@ -315,7 +315,7 @@ def test_approval_says_whose_yes_counts():
         Approval("Sure?", by="anybody")
 
 
-async def test_a_call_of_a_tool_asks_by_a_note(charge, effects):
+async def test_a_call_inside_a_committed_tool_waits_for_its_own_yes_and_asks_by_a_note(charge, effects):
     @toolguard.mutation(identity="who", patience=0.1)
     async def book(who: str) -> str:
         return await charge(who, 40)
