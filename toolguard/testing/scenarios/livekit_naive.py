@@ -26,6 +26,7 @@ _LACKS = {
     "cancel_frame": "livekit/agents/llm/llm.py, ChatChunk: no chunk cancels a call by its id",
     "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
     "frame_order": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
+    "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
     "half_calls": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
 }
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from livekit.agents.llm import ChatContext
+
     from toolguard.testing.livekit import Request
     from toolguard.testing.scenarios.kit import Room, Script
 
@@ -29,7 +31,6 @@ FIRST = "A"
 """The agent that a conversation begins with."""
 ENDPOINTING = 0.2
 """Seconds of silence after which LiveKit takes the caller's turn as ended."""
-_LOOK = 0.01
 _LEAVES_WITHIN = 30.0
 
 
@@ -60,7 +61,6 @@ class Setting(Ground[LiveKitStage]):
         self.opens(LiveKitStage(part, self.side, self.base))
         if self.since is not None:
             await self.stage.until(self.since)
-        self.stage.spawn(self._look())
         return self
 
     async def __aexit__(
@@ -108,7 +108,7 @@ class Setting(Ground[LiveKitStage]):
     def agent(self, name: str, tools: Sequence[Any], before: Agent | None = None) -> Agent:
         """An agent of this name; one that takes over is given what the one before had in its context."""
         more: dict[str, Any] = {} if before is None else {"chat_ctx": before.chat_ctx}
-        return _Named(id=name, instructions=f"You are {name}.", tools=list(tools), **more)
+        return _Named(self._find_news, id=name, instructions=f"You are {name}.", tools=list(tools), **more)
 
     # -- what LiveKit tells -------------------------------------------------------------------------------------
 
@@ -138,16 +138,9 @@ class Setting(Ground[LiveKitStage]):
         played = output.played if isinstance(output, Loudspeaker) else []
         return (played[-1][0] - self.base) * 1000 if played else self.stage.now()
 
-    async def _look(self) -> None:
+    def _find_news(self, agent: Agent) -> None:
         """Look for news in the context: LiveKit tells nobody of it."""
-        while True:
-            self._find_news()
-            await asyncio.sleep(_LOOK)
-
-    def _find_news(self) -> None:
-        if self._lines < 0:
-            return
-        for item in self.room.current_agent.chat_ctx.items:
+        for item in agent.chat_ctx.items:
             if isinstance(item, FunctionCallOutput) and item.id not in self._known:
                 self._known.add(item.id)
                 if item.call_id == item.id and item.id.startswith(OURS):
@@ -182,4 +175,13 @@ class Setting(Ground[LiveKitStage]):
 
 
 class _Named(Agent):
-    """An agent that has a name; LiveKit gives plain ones all the same."""
+    """An agent that has a name (LiveKit calls plain ones all the same), and tells when its context is changed."""
+
+    def __init__(self, changed: Callable[[Agent], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._changed = changed
+
+    async def update_chat_ctx(self, chat_ctx: ChatContext, *, exclude_invalid_function_calls: bool = True) -> None:
+        """As every agent does it."""
+        await super().update_chat_ctx(chat_ctx, exclude_invalid_function_calls=exclude_invalid_function_calls)
+        self._changed(self)
