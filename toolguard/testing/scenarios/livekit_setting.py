@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from livekit.agents import Agent, AgentSession
 from livekit.agents.llm import AgentHandoff, ChatMessage, FunctionCallOutput
 
+from toolguard.adapters.livekit_responses import AGAIN
 from toolguard.testing.livekit import Loudspeaker, Microphone, QuietVoice, ScriptedModel, one_clock
 from toolguard.testing.scenarios.evidence import EPOCH, problems_of
 from toolguard.testing.scenarios.ground import Ground
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 OURS = "tg_"
 """How the call ids of pairs begin by which late results are told."""
+SHOWN_AGAIN = "_o"
+"""How the ids of outputs end that another model's context is shown again."""
 FIRST = "A"
 """The agent that a conversation begins with."""
 ENDPOINTING = 0.2
@@ -118,8 +122,11 @@ class Setting(Ground[LiveKitStage]):
 
     def _executed(self, event: Any) -> None:
         for output in event.function_call_outputs:
-            self._outputs.append(Sent(self.stage.now(), output.output, output.id, output.call_id, self._lines))
             self._known.add(output.id)
+            self._outputs.append(self._sent(output))
+
+    def _sent(self, output: FunctionCallOutput) -> Sent:
+        return Sent(self.stage.now(), output.output, output.id, output.call_id, self._lines)
 
     def _added(self, event: Any) -> None:
         item = event.item
@@ -145,6 +152,8 @@ class Setting(Ground[LiveKitStage]):
                 self._known.add(item.id)
                 if item.call_id == item.id and item.id.startswith(OURS):
                     self._notes.append(Sent(self.stage.now(), item.output, item.id, line=self._lines))
+                elif item.id.startswith(OURS) and not item.id.endswith(SHOWN_AGAIN):
+                    self._outputs.append(self._sent(item))
 
     # -- what is left of it -------------------------------------------------------------------------------------
 
@@ -162,7 +171,7 @@ class Setting(Ground[LiveKitStage]):
             notes=self._notes,
             items=items,
             problems=problems_of(items),
-            given=self._outputs,
+            given=[replace(one, call=one.call.partition(AGAIN)[0]) for one in self._outputs],
             cuts=self._cuts,
             floors=self._floors,
             onsets=self._onsets,
