@@ -53,11 +53,8 @@ class Delivery:
         self._book = Told()
         self.began: dict[str, int] = {}
         self._wants = Wants()
-        self._eager = False
-        self.over = False
+        self._eager = self.over = self._crossed = self._pumping = False
         self._patient = True
-        self._crossed = False
-        self._pumping = False
         self.about: frozenset[int] = frozenset()
         self._after: frozenset[int] = frozenset()
         self.questions = Questions()
@@ -175,14 +172,15 @@ class Delivery:
             if run.number in self._execution.landing:
                 continue
             calls = tuple(run.calls)
+            reply = answer.reply and not all(self._wants.silent(state.slots[call].batch) for call in calls)
             item = item_id(state.session, state.context, calls[0], f"note{run.number}{answer.form}")
             self._ledger.write(
-                r.Noted(run=run.number, calls=calls, text=answer.text, form=answer.form, reply=answer.reply),
+                r.Noted(run=run.number, calls=calls, text=answer.text, form=answer.form, reply=reply),
                 r.Sent(item=item, context=state.context, calls=calls, run=run.number, form=answer.form, note=True),
             )
-            port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=answer.reply))
-            self._book.sent(calls, reply=answer.reply)
-            if answer.reply:
+            port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=reply))
+            self._book.sent(calls, reply=reply)
+            if reply:
                 self._wants.want()
                 self._patient = self._patient and run.announce == "when_idle"
 
@@ -287,6 +285,7 @@ class Delivery:
     def shown(self, calls: Iterable[int]) -> None:
         """The model sees the answers of these calls from the beginning: its next reply may tell of them (S6)."""
         self._book.sent(calls, reply=True)
+        self._wants.listen()
 
     def line_lost(self) -> None:
         """The connection is gone: the reply that was on it, or was asked for, is owed to the caller (O5)."""

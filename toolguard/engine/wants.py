@@ -46,7 +46,11 @@ class Wants:
         """Whether nobody wants to hear about this batch by itself."""
         return batch in self._silent
 
+    def listen(self) -> None:
+        """The model sees everything from the beginning: no batch is silent any more."""
+        self._silent.clear()
+
     def forget(self) -> None:
         """Another model has the conversation: nothing was silenced there, and nothing is wanted."""
-        self._silent.clear()
+        self.listen()
         self.cover()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from toolguard.testing.scenarios.livekit_driver import LiveKit
+from toolguard.testing.scenarios.livekit_naive import NaiveLiveKit
 from toolguard.testing.scenarios.realtime_driver import OpenAIRealtime
 from toolguard.testing.scenarios.realtime_naive import NaiveRealtime
 
 if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Driver
 
-ADAPTERS: tuple[str, ...] = ("openai_realtime",)
+ADAPTERS: tuple[str, ...] = ("openai_realtime", "livekit")
 """The adapters that scenarios are played over."""
 
 
@@ -20,7 +22,8 @@ def guarded(adapter: str) -> Driver:
     Raises:
         KeyError: There is none of this name.
     """
-    return {"openai_realtime": OpenAIRealtime}[adapter]()
+    made: dict[str, Driver] = {"openai_realtime": OpenAIRealtime(), "livekit": LiveKit()}
+    return made[adapter]
 
 
 def naive(adapter: str) -> Driver:
@@ -29,4 +32,5 @@ def naive(adapter: str) -> Driver:
     Raises:
         KeyError: There is none of this name.
     """
-    return {"openai_realtime": NaiveRealtime}[adapter]()
+    made: dict[str, Driver] = {"openai_realtime": NaiveRealtime(), "livekit": NaiveLiveKit()}
+    return made[adapter]
