@@ -80,7 +80,7 @@ class World:
 
 
 @asynccontextmanager
-async def guarded(script, *tools, mode="enforce", id="conv", ends=True, guard=None, **options):
+async def guarded(script, *tools, mode="enforce", id="conv", ends=True, guard=None, **options):  # noqa: A002
     """A line that runs, protected."""
     on = pipecat_line(script, tools=tools, **options)
     own = guard or Guard("memory:", tools=[one for one in tools if isinstance(one, toolguard.Tool)], mode=mode)
