@@ -1,4 +1,4 @@
-"""A Pipecat line for tests: a real pipeline and aggregators, with a scripted model, voice and caller, on one clock."""
+"""A Pipecat line for tests: a real pipeline and aggregators; model, voice and caller are scripted, on one clock."""
 
 from toolguard.testing.pipecat.caller import ScriptedCaller
 from toolguard.testing.pipecat.line import Line, pipecat_line
