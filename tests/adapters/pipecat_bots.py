@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import copy
 import wave
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,21 +137,23 @@ class Bot:
         tools: What the context advertises.
         vad: A voice detector at the microphone; without one the caller is scripted by frames.
         after: Processors behind the model.
+        workers: More workers on the same runner.
+        bus: What they talk over.
     """
 
     llm: object
     tools: list = field(default_factory=list)
     vad: object = None
     after: tuple = ()
-    make: Callable = PipelineWorker
     workers: tuple = ()
+    bus: object = None
 
     def __post_init__(self):
         self.context = LLMContext(messages=[], **({"tools": list(self.tools)} if self.tools else {}))
         params = LLMUserAggregatorParams(vad_analyzer=self.vad, user_turn_strategies=turns())
         self.pair = LLMContextAggregatorPair(self.context, user_params=params)
         parts = [self.pair.user(), self.llm, *self.after, self.pair.assistant()]
-        self.worker = self.make(Pipeline(parts), cancel_on_idle_timeout=False, enable_rtvi=False)
+        self.worker = PipelineWorker(Pipeline(parts), name="main", cancel_on_idle_timeout=False, enable_rtvi=False)
         self._started = asyncio.Event()
         self.worker.add_event_handler("on_pipeline_started", self._has_started)
 
@@ -170,7 +171,7 @@ class Bot:
     @contextlib.asynccontextmanager
     async def running(self):
         """The bot on a runner of its own, until the caller hangs up."""
-        runner = WorkerRunner(handle_sigint=False)
+        runner = WorkerRunner(handle_sigint=False, bus=self.bus)
         await runner.add_workers(*self.workers, self.worker)
         running = asyncio.create_task(runner.run())
         await asyncio.wait_for(self._started.wait(), 30)

@@ -16,9 +16,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def function(name, handler, **options):
-    return FlowsFunctionSchema(
-        name=name, description=name, properties={}, required=[], handler=handler, **options
-    )
+    return FlowsFunctionSchema(name=name, description=name, properties={}, required=[], handler=handler, **options)
 
 
 def node(name, *functions, **options):
@@ -52,7 +50,9 @@ async def test_a_transition_is_lost_when_a_sibling_call_ends_after_the_edge():
     bot = Bot(ScriptedLLM(calling(Call("leave", "c1"), Call("look", "c2"))))
     async with bot.running():
         flow = flow_of(bot)
-        await flow.initialize(node("start", function("leave", leave), function("look", look), respond_immediately=False))
+        await flow.initialize(
+            node("start", function("leave", leave), function("look", look), respond_immediately=False)
+        )
         await bot.says("go on")
         await asyncio.sleep(20)
         assert flow.current_node == "start"
