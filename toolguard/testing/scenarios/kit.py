@@ -25,10 +25,10 @@ One module for each scenario (``s01.py`` ...), found by itself, holds what belon
 - A scenario whose process dies (``process.dies``, ``guard.recovers``) is played by two processes, of which the first
   kills itself; its checks need the hook ``second_process``, and a store that outlives a process.
 - A **saboteur** is one change of the engine or the adapter after which that very check fails: ``old`` has to occur
-  exactly once in the file. A check may have one for each adapter family: ``saboteur={"openai_realtime": ...}``. To
-  fail means :func:`must`; a play that falls over does not count.
-- A **driver** (:class:`Driver`) plays scripts over one adapter; a step that the Realtime drivers cannot play yet is
-  added to ``VERBS`` in ``realtime_stage.py``, a new adapter to ``drivers.py``.
+  exactly once in the file. To fail means :func:`must`; a play that falls over does not count. Where the check's own
+  saboteur says nothing for an adapter, that adapter has another one in its ``saboteurs_*.py`` (:func:`sabotages`).
+- A **driver** (:class:`Driver`) plays scripts over one adapter; what it lacks, it names with the framework's file and
+  function. A step that no stage can play yet is added to ``stage.py``, a new adapter to ``drivers.py``.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ HOOKS: Mapping[str, str] = {
     "second_line": "opening the provider's connection again within the play",
     "second_process": "another process that goes on with the session",
     "http_calls": "calls that come in as web requests",
+    "half_calls": "a call that can be seen before its arguments are complete",
+    "refused_replies": "a provider that refuses a reply while another one is active",
+    "fixed_speech": "a platform that can be told not to stop its speech for the caller",
+    "frame_order": "frames of a call that reach the client one by one, so that their order can be changed",
+    "tool_choice": "a way for the session to tell its model not to call tools, and a model that does it all the same",
 }
 """What some adapters can do and others cannot, by name; see :attr:`Driver.hooks`."""
 
@@ -190,6 +195,8 @@ class Driver(Protocol):
     """False for the naive application: the same other side, and no toolguard."""
     hooks: frozenset[str]
     """The :data:`HOOKS` that it has."""
+    lacks: Mapping[str, str]
+    """Why it has not the others: the framework's file and function in which the hook would be, by hook."""
     verbs: frozenset[str]
     """The steps that it can play; a scenario with another one is not applicable, and the table says which."""
 
@@ -230,7 +237,7 @@ class Check:
 
     def saboteur(self, adapter: str) -> Saboteur | None:
         """The saboteur for an adapter."""
-        return self.saboteurs.get(adapter) or self.saboteurs.get("")
+        return SABOTEURS.get((adapter, self.id)) or self.saboteurs.get(adapter) or self.saboteurs.get("")
 
 
 @dataclass(frozen=True)
@@ -245,7 +252,9 @@ class Variant:
 
 CHECKS: dict[str, Check] = {}
 VARIANTS: dict[tuple[str, str], Variant] = {}
-_MODULE = re.compile(r"s\d\d")
+SABOTEURS: dict[tuple[str, str], Saboteur] = {}
+"""Saboteurs that one adapter has in place of a check's own, by adapter and assertion."""
+_MODULE = re.compile(r"s\d\d|saboteurs_\w+")
 
 
 def check(
@@ -291,6 +300,11 @@ def variant(scenario_id: str, name: str, *, needs: tuple[str, ...] = ()) -> Call
     return register
 
 
+def sabotages(adapter: str, saboteurs: Mapping[str, Saboteur]) -> None:
+    """Register saboteurs of one adapter, by assertion, in place of the checks' own."""
+    SABOTEURS.update({(adapter, assertion): one for assertion, one in saboteurs.items()})
+
+
 def script_of(scenario_id: str, name: str = "main") -> Script:
     """The script of a scenario's variant."""
     story = scenario(scenario_id)
@@ -300,9 +314,9 @@ def script_of(scenario_id: str, name: str = "main") -> Script:
 
 @cache
 def discover() -> tuple[str, ...]:
-    """Import the modules of the scenarios; their ids in order."""
+    """Import the modules of the scenarios and of the adapters' own saboteurs; the scenarios' ids in order."""
     package = importlib.import_module(__package__ or "")
     names = sorted(found.name for found in pkgutil.iter_modules(package.__path__) if _MODULE.fullmatch(found.name))
     for name in names:
         importlib.import_module(f"{package.__name__}.{name}")
-    return tuple(name.upper() for name in names)
+    return tuple(name.upper() for name in names if not name.startswith("saboteurs_"))
