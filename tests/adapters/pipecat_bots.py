@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import json
 import wave
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,14 @@ def tool_texts(messages):
     return {one["tool_call_id"]: one["content"] for one in messages if one["role"] == "tool"}
 
 
+def form(text):
+    """The form of one of our envelopes; empty for a plain result."""
+    try:
+        return json.loads(text).get("toolguard", "")
+    except (json.JSONDecodeError, AttributeError):
+        return ""
+
+
 def turns(**timing):
     """A caller's turn begins with a voice, and ends a moment after it."""
     return UserTurnStrategies(
@@ -229,10 +238,14 @@ class Microphone:
             slices += 1
             await asyncio.sleep(begun + slices * SLICE - now())
 
-    async def plays(self, name, words):
-        """The caller speaks a recorded sentence; its words arrive when it has been spoken."""
+    async def sounds(self, name):
+        """The caller speaks a recorded sentence."""
         self._waiting += recording(name)
         await until(lambda: not self._waiting)
+
+    async def plays(self, name, words):
+        """The caller speaks a recorded sentence; its words arrive when it has been spoken."""
+        await self.sounds(name)
         await self._bot.transcribed(words)
 
     def stop(self):
