@@ -14,8 +14,9 @@ import toolguard
 from toolguard.testing.scenarios import __main__ as command
 from toolguard.testing.scenarios.data import collection
 from toolguard.testing.scenarios.drivers import ADAPTERS, guarded, naive
+from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.judge import Judge
-from toolguard.testing.scenarios.kit import CHECKS, HOOKS, VARIANTS, Saboteur, discover
+from toolguard.testing.scenarios.kit import CHECKS, VARIANTS, Saboteur, discover
 from toolguard.testing.scenarios.places import Kind, Places
 from toolguard.testing.scenarios.sabotage import sabotage
 

@@ -225,7 +225,7 @@ def _listening(
     worker: PipelineWorker, session: Session, port: PipecatPort | None, calls: PipecatCalls
 ) -> PipecatEvents:
     events = _hooked[session] = PipecatEvents(session, port, calls)
-    events.listen(worker)
+    events.listen(worker, ends=True)
     _protected.update(dict.fromkeys(events.llms, events))
     return events
 

@@ -36,7 +36,9 @@ class _Report:
     def __init__(
         self, session: Session, params: FunctionCallParams, passed_on: Callable[[Any], Awaitable[None]]
     ) -> None:
-        self.value: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.value: asyncio.Future[Any] = loop.create_future()
+        self.out_of_reach: asyncio.Future[None] = loop.create_future()
         self._session = session
         self._params = params
         self._passed_on = passed_on
@@ -58,9 +60,9 @@ class _Report:
         self.value.set_result(result)
 
     def nobody(self) -> None:
-        """The callback is out of everybody's reach: a body that has ended without it has the result None."""
-        if not self.value.done():
-            self.value.set_result(None)
+        """The callback is out of everybody's reach: no report will come any more."""
+        if not self.out_of_reach.done():
+            self.out_of_reach.set_result(None)
 
 
 class _Callback:
@@ -199,9 +201,11 @@ class PipecatCalls:
             self._ended(name, task)
         else:
             returned = await task
-            if returned is not None:
+            if returned is None:  # it may still report, as long as somebody holds the callback
+                await asyncio.wait({report.value, report.out_of_reach}, return_when=asyncio.FIRST_COMPLETED)
+            if not report.value.done():
                 return returned
-        value = await report.value
+        value = report.value.result()
         self.on_reported(params.tool_call_id, silent=report.silent, updated=report.updated)
         return value
 

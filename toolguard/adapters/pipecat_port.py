@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from toolguard.engine.port import Parcel
     from toolguard.engine.session import Session
 
-_INTERIM = frozenset({"still_running", "not_known_yet", "in_doubt"})
 _LANDS_WITHIN = 5.0
 """Seconds that a reply waits for results which are on their way through the pipeline, behind audio for example."""
 
@@ -87,7 +86,7 @@ class PipecatPort:
         self._unseen[parcel.item] = call_id, text
         if context is not None and shown.put(context, call_id, text):
             self.arrived.add(call_id)
-        if parcel.form not in _INTERIM:
+        if parcel.form not in shown.INTERIM:
             self._end(call_id, value)
 
     def _note(self, parcel: Parcel) -> None:
@@ -161,6 +160,8 @@ class PipecatPort:
                 self.arrived.add(call_id)
                 if shown.is_open(message["content"]):
                     message["content"] = self._texts[call_id]
+        if self.session is not None:
+            shown.sweep(context, self.session.state, self._texts.keys() | self.calls.keys())
         shown.drop_echoes(context, self._texts)
         told = {str(message.get("content")) for message in context.get_messages() if isinstance(message, dict)}
         for item, (call_id, text) in list(self._unseen.items()):

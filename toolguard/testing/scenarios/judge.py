@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from toolguard.testing.scenarios.data import collection, scenario
-from toolguard.testing.scenarios.kit import CHECKS, HOOKS, VARIANTS, Broken, Check, Driver, Room, discover, script_of
+from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.kit import CHECKS, VARIANTS, Broken, Check, Driver, Room, discover, script_of
 from toolguard.testing.scenarios.places import Kind, Places
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ One module for each scenario (``s01.py`` ...), found by itself, holds what belon
   at once, as a tuple, if ``together``), and says what is wrong with :func:`must`. It reads what the other side
   received, the ledger of side effects and the journal, all of them in :class:`~.played.Played`; times are
   milliseconds on the timeline's clock.
-- What only some adapters can do is a **hook** (:data:`HOOKS`): a check that ``needs`` one is not applicable where the
-  driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
+- What only some adapters can do is a **hook** (:data:`~.hooks.HOOKS`): a check that ``needs`` one is not applicable
+  where the driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
 - A scenario whose process dies (``process.dies``, ``guard.recovers``) is played by two processes, of which the first
   kills itself; its checks need the hook ``second_process``, and a store that outlives a process.
 - A **saboteur** is one change of the engine or the adapter after which that very check fails: ``old`` has to occur
@@ -46,6 +46,7 @@ import msgspec
 
 from toolguard.engine.limits import Limits
 from toolguard.testing.scenarios.data import Scenario, Step, ToolPlan, scenario
+from toolguard.testing.scenarios.hooks import HOOKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,21 +60,6 @@ Vary = Callable[["Script"], "Script"]
 Beside = Callable[["Guard", dict[str, Any]], AbstractContextManager[None]]
 J = TypeVar("J", bound=Judge)
 V = TypeVar("V", bound=Vary)
-
-HOOKS: Mapping[str, str] = {
-    "cancel_frame": "a frame by which the provider cancels one call by its id",
-    "silent_output": "an output that says that no reply is wanted",
-    "two_agents": "a second agent that the conversation can be handed to",
-    "second_line": "opening the provider's connection again within the play",
-    "second_process": "another process that goes on with the session",
-    "http_calls": "calls that come in as web requests",
-    "half_calls": "a call that can be seen before its arguments are complete",
-    "refused_replies": "a provider that refuses a reply while another one is active",
-    "fixed_speech": "a platform that can be told not to stop its speech for the caller",
-    "frame_order": "frames of a call that reach the client one by one, so that their order can be changed",
-    "tool_choice": "a way for the session to tell its model not to call tools, and a model that does it all the same",
-}
-"""What some adapters can do and others cannot, by name; see :attr:`Driver.hooks`."""
 
 
 class Broken(AssertionError):  # noqa: N818 - named for what was found
@@ -194,7 +180,7 @@ class Driver(Protocol):
     guarded: bool
     """False for the naive application: the same other side, and no toolguard."""
     hooks: frozenset[str]
-    """The :data:`HOOKS` that it has."""
+    """The :data:`~.hooks.HOOKS` that it has."""
     lacks: Mapping[str, str]
     """Why it has not the others: the framework's file and function in which the hook would be, by hook."""
     verbs: frozenset[str]

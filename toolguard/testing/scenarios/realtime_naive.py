@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from toolguard.testing.scenarios.agents import LINGERS, apart, naive_forms
 from toolguard.testing.scenarios.ground import virtual
-from toolguard.testing.scenarios.kit import HOOKS
+from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.realtime_setting import Conversation, Setting
 from toolguard.testing.scenarios.realtime_stage import RealtimeStage
 from toolguard.testing.scenarios.second_process import play_first
