@@ -10,7 +10,9 @@ from pipecat.flows import (
     FlowsFunctionSchema,
     NodeConfig,
 )
-from pipecat_bots import Bot, Call, ScriptedLLM, said, until
+from pipecat_bots import Bot, calling, until
+
+from toolguard.testing.pipecat import Called, ScriptedModel
 
 pytestmark = pytest.mark.virtual_time
 
@@ -22,16 +24,6 @@ def function(name, handler, **options):
 def node(name, *functions, **options):
     task = [{"role": "developer", "content": f"You are at {name}."}]
     return NodeConfig(name=name, task_messages=task, functions=list(functions), **options)
-
-
-def calling(*calls):
-    """The model makes these calls when it is first spoken to."""
-
-    def script(messages):
-        asked = any(one.get("tool_calls") for one in messages)
-        return ["Noted."] if asked or not said(messages) else list(calls)
-
-    return script
 
 
 def flow_of(bot):
@@ -47,7 +39,7 @@ async def test_a_transition_is_lost_when_a_sibling_call_ends_after_the_edge():
         await asyncio.sleep(1.0)
         return {"slots": ["Mon 10:00"]}, None
 
-    bot = Bot(ScriptedLLM(calling(Call("leave", "c1"), Call("look", "c2"))))
+    bot = Bot(ScriptedModel(calling(Called("leave", "c1"), Called("look", "c2"))))
     async with bot.running():
         flow = flow_of(bot)
         await flow.initialize(
@@ -67,7 +59,7 @@ async def test_an_interrupted_edge_has_its_effect_and_no_transition():
         await asyncio.sleep(2.0)
         return {"ok": True}, node("end")
 
-    bot = Bot(ScriptedLLM(calling(Call("leave", "c1"))))
+    bot = Bot(ScriptedModel(calling(Called("leave", "c1"))))
     async with bot.running():
         flow = flow_of(bot)
         await flow.initialize(
@@ -88,7 +80,7 @@ async def test_an_edge_goes_on_although_the_caller_took_it_back():
         done.append("left")
         return {"ok": True}, node("end")
 
-    bot = Bot(ScriptedLLM(calling(Call("leave", "c1"))))
+    bot = Bot(ScriptedModel(calling(Called("leave", "c1"))))
     async with bot.running():
         flow = flow_of(bot)
         await flow.initialize(node("start", function("leave", leave), respond_immediately=False))
@@ -104,7 +96,7 @@ async def test_a_reset_loses_the_result_of_a_running_call():
         await asyncio.sleep(2.0)
         return {"slots": ["Mon 10:00"]}, None
 
-    bot = Bot(ScriptedLLM(calling(Call("look", "c1"))))
+    bot = Bot(ScriptedModel(calling(Called("look", "c1"))))
     async with bot.running():
         flow = flow_of(bot)
         await flow.initialize(
@@ -115,5 +107,4 @@ async def test_a_reset_loses_the_result_of_a_running_call():
         reset = ContextStrategyConfig(strategy=ContextStrategy.RESET)
         await flow.set_node_from_config(node("end", context_strategy=reset))
         await asyncio.sleep(20)
-        print(bot.messages)
-        assert "Mon 10:00" not in str(bot.llm.seen[-1][1])
+        assert "Mon 10:00" not in str(bot.llm.requests[-1].messages)

@@ -2,29 +2,32 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.services.llm_service import FunctionCallParams
-from pipecat_bots import Bot, Call, Microphone, ScriptedLLM, form, said, tool_texts, until
+from pipecat_bots import Bot, form, until
 
 import toolguard
 from toolguard import Guard, Phase
 from toolguard.adapters.pipecat import protect
+from toolguard.testing.pipecat import Called, Microphone, ScriptedModel
 
 pytestmark = pytest.mark.virtual_time
-BOOKING = ("booking", "Monday at ten please")
-MM_HM, CORRECTION = ("mm_hm", "mm-hmm"), ("correction", "no wait, make it Tuesday")
+SPEECH = Path(__file__).resolve().parents[2] / "examples" / "speech"
+BOOKING = ("booking.wav", "Monday at ten please")
+MM_HM, CORRECTION = ("mm_hm.wav", "mm-hmm"), ("correction.wav", "no wait, make it Tuesday")
 QUIET = None
 RESULT = '{"booked":"Mon 10:00"}'
 LOOKS = 0.7
 """Seconds that the tool takes before its point of no return: the caller is speaking by then."""
 
 
-def booking(messages):
-    if not any(one.get("tool_calls") for one in messages):
-        return ["One moment.", Call("book", "c1", {"slot": "Mon 10:00"})]
-    return [f"Yes: {said(messages)}."]
+def booking(asked):
+    if not asked.outputs:
+        return ["One moment.", Called("book", "c1", {"slot": "Mon 10:00"})]
+    return [f"Yes: {asked.said}."]
 
 
 class World:
@@ -49,8 +52,9 @@ class World:
 async def on_the_phone(bot):
     """The caller has asked for an appointment, and the tool is at work."""
     async with bot.running():
-        microphone = Microphone(bot)
-        await microphone.plays(*BOOKING)
+        microphone = Microphone(bot.worker)
+        await microphone.plays(SPEECH / BOOKING[0])
+        await bot.transcribed(BOOKING[1])
         await until(lambda: "c1" in bot.texts)
         yield microphone
         await asyncio.sleep(6)
@@ -62,11 +66,11 @@ async def guarded(sentence):
     world, meanwhile = World(), None
     book = world.tool()
     async with Guard("memory", tools=[book]) as guard:
-        bot = Bot(ScriptedLLM(booking), tools=[book], vad=SileroVADAnalyzer())
+        bot = Bot(ScriptedModel(booking), tools=[book], vad=SileroVADAnalyzer())
         async with protect(bot.worker, guard, id="conv-42") as conversation:
             async with on_the_phone(bot) as microphone:
                 if sentence is not QUIET:
-                    await microphone.sounds(sentence[0])
+                    await microphone.plays(SPEECH / sentence[0])
                     meanwhile = list(world.booked)
                     await bot.transcribed(sentence[1])
             return meanwhile, world.booked, conversation.state.runs[1], bot
@@ -76,23 +80,22 @@ async def test_a_correction_that_the_detector_hears_stops_the_booking_before_its
     _, booked, run, bot = await guarded(CORRECTION)
     assert booked == []
     assert run.phase is Phase.CANCELLED
-    _, shown = bot.llm.seen[-1]
-    assert said(shown) == CORRECTION[1]
-    assert form(tool_texts(shown)["c1"]) == "cancelled"
+    assert bot.llm.requests[-1].said == CORRECTION[1]
+    assert form(bot.llm.requests[-1].outputs["c1"]) == "cancelled"
 
 
 async def test_a_backchannel_that_the_detector_hears_holds_the_booking_and_lets_it_go_on():
     meanwhile, booked, run, bot = await guarded(MM_HM)
     assert (meanwhile, booked) == ([], ["Mon 10:00"])
     assert run.phase is Phase.DONE
-    _, shown = bot.llm.seen[-1]
-    assert any(RESULT in str(one.get("content")).replace(": ", ":") for one in shown)
+    shown = bot.llm.requests[-1].messages
+    assert any(RESULT in str(one.get("content")).replace(": ", ":") for one in shown), shown
 
 
 async def test_a_silent_caller_interrupts_nothing():
     _, booked, run, bot = await guarded(QUIET)
     assert (booked, run.phase) == (["Mon 10:00"], Phase.DONE)
-    assert [said(shown) for _, shown in bot.llm.seen] == [BOOKING[1]] * 2
+    assert [asked.said for asked in bot.llm.requests] == [BOOKING[1]] * 2
 
 
 async def alone(sentence):
@@ -108,12 +111,13 @@ async def alone(sentence):
             became.append("cancelled")
             raise
 
-    llm = ScriptedLLM(booking)
+    llm = ScriptedModel(booking)
     llm.register_function("book", book)
     bot = Bot(llm, vad=SileroVADAnalyzer())
     async with on_the_phone(bot) as microphone:
         if sentence is not QUIET:
-            await microphone.plays(*sentence)
+            await microphone.plays(SPEECH / sentence[0])
+            await bot.transcribed(sentence[1])
     return became, bot.texts["c1"]
 
 

@@ -46,9 +46,7 @@ def read(function):
 
 async def test_a_registered_handler_keeps_its_body_and_reads_params_arguments():
     seen = []
-    schema = FunctionSchema(
-        name="book", description="Book.", properties={"day": {"type": "string"}}, required=["day"]
-    )
+    schema = FunctionSchema(name="book", description="Book.", properties={"day": {"type": "string"}}, required=["day"])
 
     @handler(schema, effect="mutation", identity="day")
     async def book(params: FunctionCallParams):

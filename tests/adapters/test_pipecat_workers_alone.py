@@ -9,19 +9,11 @@ from pipecat.pipeline.llm_switcher import LLMSwitcher
 from pipecat.pipeline.service_switcher import ServiceSwitcherStrategyManual
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.workers.llm import LLMWorker, tool
-from pipecat_bots import Bot, Call, ScriptedLLM, now, said, until
+from pipecat_bots import Bot, calling, now, until
+
+from toolguard.testing.pipecat import Called, ScriptedModel
 
 pytestmark = pytest.mark.virtual_time
-
-
-def calling(*calls):
-    """The model makes these calls when it is first spoken to."""
-
-    def script(messages):
-        asked = any(one.get("tool_calls") for one in messages)
-        return ["Noted."] if asked or not said(messages) else list(calls)
-
-    return script
 
 
 class Watch(FrameProcessor):
@@ -42,7 +34,7 @@ class Desk(LLMWorker):
     """A worker whose tools take their time."""
 
     def __init__(self, name, script, became, bridged=()):
-        super().__init__(name, llm=ScriptedLLM(script), bridged=bridged)
+        super().__init__(name, llm=ScriptedModel(script), bridged=bridged)
         self.became = became
 
     @tool
@@ -78,8 +70,8 @@ def office(script, became):
     watch = Watch()
     desks = (
         Desk("front", script, became),
-        Desk("billing", lambda _messages: ["Billing."], became),
-        Desk("clerk", lambda _messages: [], became, bridged=None),
+        Desk("billing", lambda _asked: ["Billing."], became),
+        Desk("clerk", lambda _asked: [], became, bridged=None),
     )
     bridge = BusBridgeProcessor(bus=bus, worker_name="main")
     return Bot(bridge, after=(watch,), workers=desks, bus=bus), watch, desks
@@ -93,7 +85,7 @@ async def opened(bot, desk):
 
 async def test_an_interruption_of_a_tool_that_has_queued_a_frame_comes_a_second_late():
     became = []
-    bot, watch, (front, _, _) = office(calling(Call("announce", "c1")), became)
+    bot, watch, (front, _, _) = office(calling(Called("announce", "c1")), became)
     async with bot.running():
         await opened(bot, front)
         await bot.says("go on")
@@ -108,7 +100,7 @@ async def test_an_interruption_of_a_tool_that_has_queued_a_frame_comes_a_second_
 
 async def test_an_interrupted_tool_activates_the_other_worker_all_the_same():
     became = []
-    bot, _, (front, _, clerk) = office(calling(Call("pass_on", "c1")), became)
+    bot, _, (front, _, clerk) = office(calling(Called("pass_on", "c1")), became)
     async with bot.running():
         await opened(bot, front)
         await bot.says("go on")
@@ -121,7 +113,7 @@ async def test_an_interrupted_tool_activates_the_other_worker_all_the_same():
 
 async def test_a_worker_that_has_handed_over_is_not_told_of_an_interruption():
     became = []
-    bot, _, (front, billing, _) = office(calling(Call("look", "c1")), became)
+    bot, _, (front, billing, _) = office(calling(Called("look", "c1")), became)
     async with bot.running():
         await opened(bot, front)
         await bot.says("go on")
@@ -142,7 +134,7 @@ async def test_a_call_of_a_model_that_was_switched_away_from_is_not_told_of_an_i
         became.append("booked")
         await params.result_callback({"ok": True})
 
-    one, other = ScriptedLLM(calling(Call("book", "c1"))), ScriptedLLM(lambda _messages: ["Other."])
+    one, other = ScriptedModel(calling(Called("book", "c1"))), ScriptedModel(lambda _asked: ["Other."])
     switcher = LLMSwitcher(llms=[one, other], strategy_type=ServiceSwitcherStrategyManual)
     switcher.register_function("book", book)
     bot = Bot(switcher)
