@@ -29,7 +29,7 @@ from weakref import WeakKeyDictionary
 
 from toolguard.adapters import pipecat_context
 from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
-from toolguard.adapters.pipecat_events import PipecatEvents, processors
+from toolguard.adapters.pipecat_events import PipecatEvents
 from toolguard.adapters.pipecat_features import (
     FunctionCallParams,
     FunctionSchema,
@@ -39,6 +39,7 @@ from toolguard.adapters.pipecat_features import (
     require,
 )
 from toolguard.adapters.pipecat_port import PipecatPort
+from toolguard.adapters.pipecat_walk import processors
 from toolguard.core.effect import Effect
 from toolguard.errors import DeclarationError, NoSession
 from toolguard.tools.ambient import DOORS
@@ -60,8 +61,12 @@ _protected: WeakKeyDictionary[LLMService[Any], PipecatEvents] = WeakKeyDictionar
 _hooked: WeakKeyDictionary[Session, PipecatEvents] = WeakKeyDictionary()
 
 
-async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Pipecat calls a guarded tool: the model that called says which conversation it is."""
+async def door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Serve Pipecat's call of a guarded tool: the model that called says which conversation it is.
+
+    Raises:
+        NoSession: Its pipeline is not protected.
+    """
     params = next(one for one in (*args, *kwargs.values()) if type(one) is FunctionCallParams)
     events = _protected.get(params.llm)
     if events is None:
@@ -72,7 +77,7 @@ async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     return await events.serve(tool, params)
 
 
-DOORS[FunctionCallParams] = _door
+DOORS[FunctionCallParams] = door
 
 
 def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
@@ -93,7 +98,7 @@ def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
 
 def _schema(tool: Tool[..., Any]) -> FunctionSchema:
     async def handle(params: FunctionCallParams) -> None:
-        await _door(tool, (params,), {})
+        await door(tool, (params,), {})
 
     described = tool.schema("realtime")
     parameters: dict[str, Any] = described.get("parameters", {})
@@ -137,6 +142,18 @@ def handler(
     return decorate
 
 
+def events_of(conversation: Session) -> PipecatEvents:
+    """The ears of a conversation, for what stands on this adapter.
+
+    Raises:
+        NoSession: The conversation is not one of :func:`protect`.
+    """
+    events = _hooked.get(conversation)
+    if events is None:
+        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    return events
+
+
 def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     """Guard one more model of a conversation, or every model of another worker's pipeline.
 
@@ -147,9 +164,7 @@ def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     Raises:
         NoSession: The conversation is not one of :func:`protect`.
     """
-    events = _hooked.get(conversation)
-    if events is None:
-        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    events = events_of(conversation)
     if isinstance(more, LLMService):
         events.hook(more)
     else:
