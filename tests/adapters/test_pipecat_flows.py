@@ -158,6 +158,7 @@ async def test_an_edge_that_the_model_makes_again_has_one_effect_and_one_transit
         await asyncio.sleep(20)
         assert (clinic.booked, flow.current_node) == (["Mon 10:00"], "end")
         assert set(bot.texts) == {"c1", "c2"}
+        assert not bot.pair.assistant().has_function_calls_in_progress
         assert str(bot.messages).count("You are at end.") == 1
 
 

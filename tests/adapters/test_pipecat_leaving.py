@@ -131,6 +131,6 @@ async def test_another_agent_goes_on_with_a_packet_in_a_pipeline_of_its_own():
         async with protect(again.worker, guard, packet=packet) as conversation, again.runs():
             await until(lambda: "here." in again.voice.heard)
             assert conversation.agent == "billing"
-            assert again.model.requests[0].outputs == {"a": '{"booked": "Monday"}'}
+            assert json.loads(again.model.requests[0].outputs["a"]) == {"booked": "Monday"}
             assert again.model.requests[0].said == "book Monday"
             assert len(again.model.requests) == 1

@@ -227,7 +227,7 @@ async def test_cancel_on_interruption_makes_no_difference_to_a_guarded_call(canc
             return [Called("book", "a", {"day": "Monday"})]
         return [f"Noted: {asked.said}."]
 
-    async with guarded(script, book) as (on, conversation):
+    async with guarded(script, book) as (on, _conversation):
         await on.caller.speaks("book Monday")
         await asyncio.sleep(0.5)
         await on.caller.speaks("and what about parking")

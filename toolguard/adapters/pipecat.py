@@ -27,9 +27,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from toolguard.adapters import pipecat_context
 from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
-from toolguard.adapters.pipecat_events import PipecatEvents
+from toolguard.adapters.pipecat_events import PipecatEvents, processors
 from toolguard.adapters.pipecat_features import (
     FunctionCallParams,
     FunctionSchema,
@@ -39,7 +38,7 @@ from toolguard.adapters.pipecat_features import (
     require,
 )
 from toolguard.adapters.pipecat_port import PipecatPort
-from toolguard.adapters.pipecat_walk import processors
+from toolguard.adapters.pipecat_prefill import PipecatPrefill
 from toolguard.core.effect import Effect
 from toolguard.errors import DeclarationError, NoSession
 from toolguard.tools.ambient import DOORS
@@ -49,7 +48,7 @@ from toolguard.tools.rawschema import raw_shape
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from toolguard.adapters.pipecat_features import LLMContext, PipelineWorker
+    from toolguard.adapters.pipecat_features import FrameProcessor, LLMContext, PipelineWorker
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
@@ -224,7 +223,7 @@ async def protect(
                 port.session = session
             events = _listening(worker, session, port, calls)
             if context is not None and not watching:
-                _go_on(session, context)
+                _go_on(worker, session, context, known, taken=packet is not None)
             yield session
     finally:
         if events is not None:
@@ -245,12 +244,30 @@ def _listening(
     return events
 
 
-def _go_on(session: Session, context: LLMContext) -> None:
-    """A conversation that goes on: what the context shows of its calls is what the journal knows."""
-    if not session.state.slots:
-        return
-    pipecat_context.sweep(context, session.state)
-    session.shows("a new pipeline")
+def _go_on(
+    worker: PipelineWorker, session: Session, context: LLMContext, tools: Sequence[Tool[..., Any]], *, taken: bool
+) -> None:
+    """Show a conversation that was ``taken`` over, or that goes on after its process died, to the pipeline's model."""
+    if not taken:
+        if not session.state.conversation.items and not session.state.slots:
+            return
+        session.shows("a new pipeline")
+    prefill = PipecatPrefill(session, context, tools, speaks=taken)
+    prefill.place()
+
+    def runs(_worker: PipelineWorker, _frame: object) -> None:
+        prefill.running()
+
+    worker.add_event_handler("on_pipeline_started", runs)
+    if all(_is_set_up(one) for one in processors(worker.pipeline)):
+        prefill.running()
+
+
+def _is_set_up(processor: FrameProcessor) -> bool:
+    try:
+        return processor.processor_setup is not None
+    except Exception:  # noqa: BLE001 - Pipecat raises a bare Exception where there is none
+        return False
 
 
 def _context_of(worker: PipelineWorker) -> LLMContext | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipecat.flows import NO_RESPONSE, TRANSITION_IN_YAML
 
+from toolguard.adapters.pipecat_events import processors
 from toolguard.adapters.pipecat_features import LLMAssistantAggregator, frames
-from toolguard.adapters.pipecat_walk import processors
 from toolguard.tools.ambient import BENCH
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from toolguard.adapters.pipecat_features import (
     LLMUserAggregator,
     frames,
 )
-from toolguard.adapters.pipecat_walk import processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from toolguard.adapters.pipecat_calls import PipecatCalls
     from toolguard.adapters.pipecat_features import FunctionCallParams, PipelineWorker
@@ -235,3 +234,10 @@ class PipecatEvents:
         generation, self._aggregating = self._aggregating or self._generation, ""
         if message.content:
             self.session.agent_spoke(generation, message.content, cut=bool(message.interrupted))
+
+
+def processors(processor: FrameProcessor) -> Iterator[FrameProcessor]:
+    """A processor and everything in it."""
+    yield processor
+    for inner in processor.processors:
+        yield from processors(inner)
