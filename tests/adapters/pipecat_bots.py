@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from loguru import logger
 from pipecat.frames.frames import (
     EndFrame,
+    InterruptionFrame,
     TranscriptionFrame,
+    TTSSpeakFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
@@ -16,6 +18,7 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
+from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
@@ -52,6 +55,22 @@ def calling(*calls):
         return ["Noted."] if called or not asked.said else [list(calls)]
 
     return script
+
+
+class Watch(FrameProcessor):
+    """Keeps when an interruption came by, and what was to be said."""
+
+    def __init__(self):
+        super().__init__()
+        self.interrupted, self.spoken = [], []
+
+    async def process_frame(self, frame, direction):
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            self.interrupted.append(now())
+        elif isinstance(frame, TTSSpeakFrame):
+            self.spoken.append(frame.text)
+        await self.push_frame(frame, direction)
 
 
 @dataclass

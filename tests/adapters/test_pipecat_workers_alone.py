@@ -4,30 +4,15 @@ import asyncio
 
 import pytest
 from pipecat.bus import AsyncQueueBus, BusBridgeProcessor
-from pipecat.frames.frames import InterruptionFrame, ManuallySwitchServiceFrame, TTSSpeakFrame
+from pipecat.frames.frames import ManuallySwitchServiceFrame, TTSSpeakFrame
 from pipecat.pipeline.llm_switcher import LLMSwitcher
 from pipecat.pipeline.service_switcher import ServiceSwitcherStrategyManual
-from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.workers.llm import LLMWorker, tool
-from pipecat_bots import Bot, calling, now, until
+from pipecat_bots import Bot, Watch, calling, now, until
 
 from toolguard.testing.pipecat import Called, ScriptedModel
 
 pytestmark = pytest.mark.virtual_time
-
-
-class Watch(FrameProcessor):
-    """Keeps when an interruption came by."""
-
-    def __init__(self):
-        super().__init__()
-        self.interrupted = []
-
-    async def process_frame(self, frame, direction):
-        await super().process_frame(frame, direction)
-        if isinstance(frame, InterruptionFrame):
-            self.interrupted.append(now())
-        await self.push_frame(frame, direction)
 
 
 class Desk(LLMWorker):

@@ -153,6 +153,11 @@ def events_of(conversation: Session) -> PipecatEvents:
     return events
 
 
+def events_at(llm: LLMService[Any]) -> PipecatEvents | None:
+    """The ears of the conversation that a model takes part in."""
+    return _protected.get(llm)
+
+
 def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     """Guard one more model of a conversation, or every model of another worker's pipeline.
 
