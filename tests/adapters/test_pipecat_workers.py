@@ -54,13 +54,19 @@ MON = {"slot": "Mon 10:00"}
 
 
 class PlainDesk(LLMWorker):
-    """The same without our base class."""
+    """A worker without our base class."""
 
     def __init__(self, name, script, done):
         super().__init__(name, llm=ScriptedModel(script), bridged=())
         self.done = done
 
-    announce = Desk.announce
+    @tool
+    @toolguard.mutation(identity="slot")
+    async def announce(self, params: FunctionCallParams, slot: str):
+        """Book, and say so."""
+        await asyncio.sleep(1)
+        await self.queue_frame(TTSSpeakFrame(f"I book {slot}."))
+        await params.result_callback({"booked": slot})
 
 
 @contextlib.asynccontextmanager

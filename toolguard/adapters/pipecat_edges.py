@@ -133,12 +133,10 @@ class Edges:
     async def _change(self) -> None:
         while self._next is not None and self._events is not None:
             node, self._next = self._next, None
-            session = self._events.session
-            session.answering()
             try:
                 await self.flow.set_node_from_config(node)
             except Exception as error:  # noqa: BLE001 - the trail says so, the conversation goes on in its node
-                session.noticed("flow_refused", f"{type(error).__name__}: {error}")
+                self._events.session.noticed("flow_refused", f"{type(error).__name__}: {error}")
 
 
 def _is_consolidated(answer: Any) -> bool:
