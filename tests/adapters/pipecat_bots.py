@@ -121,7 +121,7 @@ class Bot:
     async def running(self):
         """The bot on a runner of its own, until the caller hangs up."""
         runner = WorkerRunner(handle_sigint=False, bus=self.bus)
-        await runner.add_workers(*self.workers, self.worker)
+        await runner.add_workers(*self.workers, *(() if self.worker in self.workers else (self.worker,)))
         running = asyncio.create_task(runner.run())
         await asyncio.wait_for(self._started.wait(), 30)
         try:

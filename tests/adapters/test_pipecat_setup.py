@@ -6,10 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
 
 import pytest
+from pipecat.bus import AsyncQueueBus, BusBridgeProcessor
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.workers.llm import LLMWorker, tool
+from pipecat_bots import Bot, calling, until
 
+import toolguard
 from toolguard import Guard
+from toolguard.adapters import pipecat_setup
+from toolguard.testing.pipecat import Called, ScriptedModel
 
 HERE = Path(__file__).parent
 BOT = HERE / "plain_bot.py"
@@ -70,3 +79,52 @@ def test_a_bot_that_shall_be_guarded_and_cannot_does_not_run(guarded, app, says)
     assert done.returncode != 0
     assert says in done.stderr
     assert done.stdout == ""
+
+
+class Clerk(LLMWorker):
+    """An unmodified worker with a model and no ears."""
+
+    booked: ClassVar = []
+
+    def __init__(self):
+        call = Called("book", "c1", {"slot": "Mon 10:00"})
+        super().__init__("clerk", llm=ScriptedModel(calling(call)), bridged=())
+
+    @tool
+    async def book(self, params: FunctionCallParams, slot: str):
+        """Book an appointment."""
+        self.booked.append(slot)
+        await asyncio.sleep(1)
+        await params.result_callback({"booked": slot})
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("clerk_first", [True, False])
+async def test_a_worker_without_ears_takes_part_in_the_conversation_of_its_runner(clerk_first, monkeypatch, tmp_path):
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text("from toolguard.adapters.pipecat_setup import setup_pipeline_worker\n")
+    clerk, bus = Clerk(), AsyncQueueBus()
+    monkeypatch.setattr(Clerk, "booked", [])
+    app = ModuleType("clerk_app")
+    app.guard = Guard("memory", tools=[toolguard.mutation(identity="slot")(clerk.book)])
+    monkeypatch.setitem(sys.modules, "clerk_app", app)
+    monkeypatch.setenv("TOOLGUARD_APP", "clerk_app:guard")
+    monkeypatch.setenv("PIPECAT_SETUP_FILES", str(hooks))
+    pipecat_setup._app.cache_clear()
+    bot = Bot(BusBridgeProcessor(bus=bus, worker_name="main"), bus=bus)
+    bot.workers = (clerk, bot.worker) if clerk_first else (bot.worker, clerk)
+    async with bot.running():
+        await bot.worker.activate_worker("clerk")
+        await until(lambda: clerk.active)
+        await asyncio.sleep(0.1)
+        await bot.says("go on")
+        await until(lambda: clerk.booked)
+        await bot.says("no, stop, don't do it")
+        await asyncio.sleep(5)
+    shown = str(clerk.llm.requests[-1].messages)
+    assert "CANCELLED" not in shown
+    assert "booked" in shown
+    [(phase, happened)] = [(call.phase, call.result) async for call in app.guard.trail.calls()]
+    assert (phase, happened) == ("done", {"booked": "Mon 10:00"})
+    await app.guard.close()
+    pipecat_setup._app.cache_clear()
