@@ -60,8 +60,12 @@ _protected: WeakKeyDictionary[LLMService[Any], PipecatEvents] = WeakKeyDictionar
 _hooked: WeakKeyDictionary[Session, PipecatEvents] = WeakKeyDictionary()
 
 
-async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Pipecat calls a guarded tool: the model that called says which conversation it is."""
+async def door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Serve Pipecat's call of a guarded tool: the model that called says which conversation it is.
+
+    Raises:
+        NoSession: Its pipeline is not protected.
+    """
     params = next(one for one in (*args, *kwargs.values()) if type(one) is FunctionCallParams)
     events = _protected.get(params.llm)
     if events is None:
@@ -72,7 +76,7 @@ async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     return await events.serve(tool, params)
 
 
-DOORS[FunctionCallParams] = _door
+DOORS[FunctionCallParams] = door
 
 
 def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
@@ -93,7 +97,7 @@ def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
 
 def _schema(tool: Tool[..., Any]) -> FunctionSchema:
     async def handle(params: FunctionCallParams) -> None:
-        await _door(tool, (params,), {})
+        await door(tool, (params,), {})
 
     described = tool.schema("realtime")
     parameters: dict[str, Any] = described.get("parameters", {})
@@ -137,6 +141,23 @@ def handler(
     return decorate
 
 
+def events_of(conversation: Session) -> PipecatEvents:
+    """The ears of a conversation, for what stands on this adapter.
+
+    Raises:
+        NoSession: The conversation is not one of :func:`protect`.
+    """
+    events = _hooked.get(conversation)
+    if events is None:
+        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    return events
+
+
+def events_at(llm: LLMService[Any]) -> PipecatEvents | None:
+    """The ears of the conversation that a model takes part in."""
+    return _protected.get(llm)
+
+
 def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     """Guard one more model of a conversation, or every model of another worker's pipeline.
 
@@ -147,9 +168,7 @@ def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     Raises:
         NoSession: The conversation is not one of :func:`protect`.
     """
-    events = _hooked.get(conversation)
-    if events is None:
-        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    events = events_of(conversation)
     if isinstance(more, LLMService):
         events.hook(more)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.pipecat_caller import Caller
@@ -42,6 +43,7 @@ class PipecatEvents:
         self.session = session
         self.port = port
         self.calls = calls
+        calls.outside = contextvars.copy_context()
         self.caller = Caller(session, port)
         self.llms: list[LLMService[Any]] = []
         self._hooks: list[tuple[FrameProcessor, str, Callable[..., Any]]] = []

@@ -88,6 +88,14 @@ class PipecatPort:
             self.arrived.add(call_id)
         if parcel.form not in shown.INTERIM:
             self._end(call_id, value)
+            self._end_others(session, slot.run)
+
+    def _end_others(self, session: Session, number: int) -> None:
+        """A result has its one showing: other calls of the run, which got a placeholder, have ended for Pipecat too."""
+        run = session.state.runs.get(number)
+        for call_id in [session.state.slots[call].call_id for call in run.calls] if run is not None else ():
+            if call_id in self._texts:
+                self._end(call_id, shown.parsed(self._texts[call_id]))
 
     def _note(self, parcel: Parcel) -> None:
         """News about calls whose answer has been read already: Pipecat's own account of them ends as well."""

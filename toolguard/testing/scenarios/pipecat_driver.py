@@ -42,9 +42,7 @@ class Pipecat(OverPipecat):
         entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
         return replace(setting.played(guarded=True), entries=entries, open_calls=open_calls, sessions=sessions)
 
-    async def _play(
-        self, script: Script, room: Room, faults: list[str], since: float | None = None
-    ) -> PipecatSetting:
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
         async with PipecatSetting(script, room, faults, since) as setting:
             process = _Process(setting)
             if any(step.verb == "process.rival" for step in script.steps) and since is not None:

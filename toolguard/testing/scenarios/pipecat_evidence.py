@@ -118,6 +118,4 @@ def collect(setting: PipecatSetting, *, guarded: bool) -> Played:
 
 
 def _cuts(line: Line, setting: PipecatSetting) -> list[Cut]:
-    return [
-        Cut((at - setting.base) * 1000, text, round(seconds * 1000)) for at, text, seconds in line.voice.cuts
-    ]
+    return [Cut((at - setting.base) * 1000, text, round(seconds * 1000)) for at, text, seconds in line.voice.cuts]

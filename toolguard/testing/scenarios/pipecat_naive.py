@@ -54,9 +54,7 @@ class OverPipecat:
     lacks = _NO_HOOKS
     verbs = ContextStage.verbs
 
-    async def _play(
-        self, script: Script, room: Room, faults: list[str], since: float | None = None
-    ) -> PipecatSetting:
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
         raise NotImplementedError
 
     def play_until_death(self, script: Script, room: Room) -> None:
@@ -77,9 +75,7 @@ class NaivePipecat(OverPipecat):
             setting = runner.run(self._play(script, room, faults, since))
         return setting.played(guarded=False)
 
-    async def _play(
-        self, script: Script, room: Room, faults: list[str], since: float | None = None
-    ) -> PipecatSetting:
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
         async with PipecatSetting(script, room, faults, since) as setting:
             app = _NaiveApp(setting)
             await app.begin()
