@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from toolguard.adapters.livekit_features import agents
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.adapters.livekit_responses import Responses
     from toolguard.engine.session import Session
 
@@ -42,6 +44,8 @@ class Caller:
         self.settled.set()
         self.unplaced: list[agents.ChatMessage] = []
         """Words that no turn of LiveKit's has taken up yet."""
+        self.on_turn: Callable[[bool], None] = lambda _no_turn: None
+        """Called when it is decided what the words of a turn mean that LiveKit is about to end; whether it is none."""
         session.on_settling = self._settling
         session.on_turn = self._turned
 
@@ -126,6 +130,7 @@ class Caller:
         no_turn = kind in {"noise", "backchannel"} and busy
         if self.unplaced:
             self._turn_kinds.append((kind, no_turn))
+            self.on_turn(no_turn)
         if not onset or onset == self._onset:
             self.settled.set()
 
@@ -138,6 +143,7 @@ class Caller:
             except TimeoutError:
                 pass
         kinds, self._turn_kinds = self._turn_kinds, []
+        self.on_turn(False)
         none = bool(kinds) and all(no_turn for _, no_turn in kinds)
         if none:
             self._session.no_reply_coming()

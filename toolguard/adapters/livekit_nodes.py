@@ -93,9 +93,8 @@ class Nodes:
     def _show(self, chat_ctx: agents.llm.ChatContext, port: LiveKitPort) -> None:
         """LiveKit shows its own placeholder for a call that was just answered: show what it was answered with."""
         for item in chat_ctx.items:
-            given = port.given.get(item.call_id) if item.type == "function_call_output" else None
-            if given is not None and item.type == "function_call_output":
-                item.output = str(given.result.output)
+            if item.type == "function_call_output":
+                item.output = port.answer(item.call_id) or item.output
         port.shown(chat_ctx.items)
 
     # -- the caller's turn has ended ----------------------------------------------------------------------------
