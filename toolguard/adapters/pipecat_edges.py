@@ -135,6 +135,7 @@ class Edges:
             node, self._next = self._next, None
             try:
                 await self.flow.set_node_from_config(node)
+                self._events.session.moved_on()
             except Exception as error:  # noqa: BLE001 - the trail says so, the conversation goes on in its node
                 self._events.session.noticed("flow_refused", f"{type(error).__name__}: {error}")
 
