@@ -5,7 +5,7 @@ To answer real calls, give the session your services and start it in the job's r
     async def entrypoint(ctx: JobContext) -> None:
         session = AgentSession(stt=deepgram.STT(), llm=openai.LLM(), tts=cartesia.TTS(), vad=silero.VAD.load())
         await protect(session, GUARD, id=ctx.room.name)      # until the session closes
-        await session.start(Receptionist(), room=ctx.room)
+        await session.start(Receptionist(instructions=INSTRUCTIONS), room=ctx.room)
 """
 
 import asyncio
@@ -27,9 +27,6 @@ INSTRUCTIONS = "You answer the phone of a clinic. Book what the caller asks for,
 
 class Receptionist(Agent):
     """The agent, as it would be without toolguard, but for one line a tool."""
-
-    def __init__(self) -> None:
-        super().__init__(instructions=INSTRUCTIONS)
 
     @function_tool
     @toolguard.read
@@ -62,7 +59,7 @@ async def main() -> None:
     async with Guard("memory") as guard:
         with one_clock():  # LiveKit mixes the loop's time and the wall's
             async with protect(on.session, guard, id="conv-42", caller="+15550100"):
-                await on.start(agent=Receptionist())
+                await on.start(agent=Receptionist(instructions=INSTRUCTIONS))
                 await on.ears.speaks("Monday at ten please")
                 await asyncio.sleep(0.5)
                 await on.ears.speaks("no wait, make it Tuesday", seconds=0.8)  # while it is being booked

@@ -45,7 +45,8 @@ class Edges:
     def following(self, events: PipecatEvents) -> Generator[None]:
         """Follow the calls of a conversation, guarded or not, for as long as it lasts."""
         self._events = events
-        found = [one for one in processors(self.flow.worker.pipeline) if isinstance(one, LLMAssistantAggregator)]
+        every = processors(self.flow.worker.pipeline)
+        found: list[Any] = [one for one in every if isinstance(one, LLMAssistantAggregator)]
         for aggregator in found:
             aggregator.add_event_handler("on_after_process_frame", self._passed)
         try:
@@ -142,4 +143,5 @@ class Edges:
 
 def _is_consolidated(answer: Any) -> bool:
     """Whether a function answers ``(result, next_node)``; a direct function always does."""
-    return isinstance(answer, tuple) and len(cast("tuple[Any, ...]", answer)) == 2  # noqa: PLR2004 - a pair
+    parts: list[Any] = [*answer] if isinstance(answer, tuple) else []
+    return len(parts) == 2  # noqa: PLR2004 - a pair
