@@ -125,7 +125,7 @@ class Calls:
             task.add_done_callback(self._watching.discard)
         self._served[call_id] = handle
 
-    def _shield(self, no_turn: bool) -> None:  # noqa: FBT001 - a callback's argument
+    def _shield(self, no_turn: bool) -> None:
         """LiveKit interrupts silent tools when it ends a turn: not for a listening noise, which it takes for one."""
         speeches = {handle for handle in self._served.values() if handle is not self._room.current_speech}
         for handle in self._shielded if not no_turn else ():

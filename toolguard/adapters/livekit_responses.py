@@ -109,8 +109,8 @@ class Responses:
     def begin(self, response: Response) -> None:
         """The response is a reply that is to be heard.
 
-        One to the caller's turn finds every open call answered (O2). For another one LiveKit shows a placeholder, in that
-        request alone.
+        One to the caller's turn finds every open call answered (O2). For another one LiveKit shows a placeholder, in
+        that request alone.
         """
         if response.begun:
             return

@@ -33,8 +33,9 @@ SHOWN_AGAIN = "_o"
 """How the ids of outputs end that another model's context is shown again."""
 FIRST = "A"
 """The agent that a conversation begins with."""
-ENDPOINTING = 0.2
-"""Seconds of silence after which LiveKit takes the caller's turn as ended."""
+ENDPOINTING = 0.15
+"""Seconds of silence after which LiveKit takes the caller's turn as ended; the words come 100 ms after its beginning."""
+WORDS_AFTER = 0.1
 _LEAVES_WITHIN = 30.0
 
 
@@ -175,7 +176,7 @@ class Setting(Ground[LiveKitStage]):
             cuts=self._cuts,
             floors=self._floors,
             onsets=self._onsets,
-            turn_ms=ENDPOINTING * 1000,
+            turn_ms=(ENDPOINTING - WORDS_AFTER) * 1000,
             acts=acts_in(self.ledger),
             faults=tuple(self.faults),
             lag=stage.lag,
