@@ -81,7 +81,7 @@ class Calls:
         responses.served(response, call.call_id)
         slot = session.state.slots.get(number)
         if slot is None or slot.sent or made != call.call_id:
-            port.repeat(call.call_id, made, reply=response.to_turn)
+            port.repeat(call.call_id, made, number, reply=response.to_turn)
         try:
             await handle.wait_if_not_interrupted([answer])
             if not answer.done():
