@@ -109,12 +109,20 @@ class Calls:
         answered with. Where it was silent, their turn has ended, and the words have decided already.
         """
         if self._room.current_speech is handle:
-            settled = asyncio.ensure_future(self._caller.settled.wait())
-            await asyncio.wait({answer, settled}, timeout=LIVEKIT_WAITS, return_when=asyncio.FIRST_COMPLETED)
-            settled.cancel()
+            await self._words(answer)
         if not answer.done():
             self._session.answering()
             await asyncio.wait({answer}, timeout=_LANDS_WITHIN)
+
+    async def _words(self, answer: asyncio.Future[Any]) -> None:
+        """Wait for what the caller says; a listening noise says nothing, and nobody is kept waiting behind it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LIVEKIT_WAITS
+        while not answer.done() and loop.time() < until:
+            decided = self._caller.decided()
+            if decided is None:
+                return
+            await asyncio.wait({answer, decided}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
 
     # -- interruptions by the application -----------------------------------------------------------------------
 

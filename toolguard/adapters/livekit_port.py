@@ -74,7 +74,7 @@ class LiveKitPort:
             self._run(self._note(parcel), "note")
             return
         session = self.session
-        reply = parcel.reply and not (session is not None and session.caller_has_floor)
+        reply = parcel.reply and not (session is not None and session.line_taken(parcel.calls))
         result = agents.ToolResult(parcel.text, reply_required=reply)
         name = parcel.call_id
         if parcel.form == "conflict":  # its call id is that of another call
