@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 SECONDS_PER_LETTER = 0.02
+_AS_GOOD_AS = 0.01
 
 
 def by_letters(text: str) -> float:
@@ -48,11 +50,10 @@ class QuietVoice(tts.TTS[Any]):
         """What of it was heard in this time; of a piece that was cut off, so many words."""
         words = ""
         for text, takes in self.pieces:
-            if seconds >= takes:
-                words += text
-            else:
+            if seconds < takes - _AS_GOOD_AS:
                 said = text.split(" ")
-                return words + " ".join(said[: int(len(said) * seconds / takes)])
+                return words + " ".join(said[: math.ceil(len(said) * max(0.0, seconds) / takes)])
+            words += text
             seconds -= takes
         return words
 
