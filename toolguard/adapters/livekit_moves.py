@@ -143,6 +143,7 @@ class Moves:
         for at, item in enumerate(items):
             if item.type == "function_call_output" and item.call_id in stale:
                 items[at] = item.model_copy(update={"output": newest[item.call_id], "is_error": False})
+                self._port.given.pop(item.call_id, None)
         await self._port.replace(agent, items)
 
     def _shown(self, packet: HandoffPacket, one: PacketItem, names: set[str]) -> list[agents.llm.ChatItem]:

@@ -112,6 +112,7 @@ class Loudspeaker(AudioOutput):
         voice: Whose words it plays: then LiveKit is told which of them were heard.
 
     Attributes:
+        given: What the voice had been given to say of what was played last.
         played: What was played, as (begin, end, whether it was cut off), in the loop's time.
     """
 
@@ -122,6 +123,7 @@ class Loudspeaker(AudioOutput):
         self._began: float | None = None
         self._end: asyncio.TimerHandle | None = None
         self.played: list[tuple[float, float, bool]] = []
+        self.given = ""
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         """Take a piece."""
@@ -154,5 +156,6 @@ class Loudspeaker(AudioOutput):
         self._length, self._began, self._end = 0.0, None, None
         heard = self._voice.heard(played) if self._voice is not None and cut else None
         if self._voice is not None:
+            self.given = "".join(text for text, _ in self._voice.pieces)
             self._voice.pieces.clear()
         self.on_playback_finished(playback_position=played, interrupted=cut, synchronized_transcript=heard)

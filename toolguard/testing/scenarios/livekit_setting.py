@@ -94,7 +94,8 @@ class Setting(Ground[LiveKitStage]):
             aec_warmup_duration=None,
             turn_handling=turns,
         )
-        room.input.audio, room.output.audio = Microphone(), Loudspeaker(voice)
+        self._speaker = Loudspeaker(voice)
+        room.input.audio, room.output.audio = Microphone(), self._speaker
         self.room = self.side.room = room
         listening: Callable[..., Any] = room.on
         listening("user_state_changed", self._heard)
@@ -172,12 +173,12 @@ class Setting(Ground[LiveKitStage]):
                 self.app.setdefault("moved", []).append(self.stage.now())
         elif isinstance(item, ChatMessage) and item.role == "assistant" and item.interrupted:
             heard = int(self.stage.now() - self._spoke_at())
-            if self.side.open and len((item.text_content or "").strip()) < len(self.stage.saying.strip()):
-                self._cuts.append(Cut(self.stage.now(), self.stage.saying, heard))
+            given = self._speaker.given
+            if self.side.open and len((item.text_content or "").strip()) < len(given.strip()):
+                self._cuts.append(Cut(self.stage.now(), given, heard))
 
     def _spoke_at(self) -> float:
-        output = self.room.output.audio
-        played = output.played if isinstance(output, Loudspeaker) else []
+        played = self._speaker.played
         return (played[-1][0] - self.base) * 1000 if played else self.stage.now()
 
     def _find_news(self, agent: Agent) -> None:

@@ -102,7 +102,8 @@ def _the_turn_is_answered_at_once(played: Played, replies: list[Request]) -> Non
     must(abs(first.at - _SAID - played.turn_ms) <= _SLACK, f"the caller was answered at {first.at:.0f} ms")
     must(any(item.role == "user" for item in first.items), "that request does not have the caller's words")
     about = [one for one in replies if any('"order"' in item.text or "in_doubt" in item.text for item in one.items)]
-    must(about and about[0].at >= _ends(played) - _SLACK, "no reply waited for what became of c1")
+    told = played.script.variant == "fails" or (about and about[0].at >= _ends(played) - _SLACK)
+    must(told, "no reply waited for what became of c1")  # what is in doubt is told when the model asks (O3)
     must(not any(one.problems for one in replies), "one of the requests is not valid")
 
 
