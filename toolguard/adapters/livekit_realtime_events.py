@@ -40,8 +40,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         super().__init__(agent_session, session, port)
         self.way_out = port
         self._begun: set[str] = set()
-        self._replies: set[str] = set()
-        self._cut = ""
+        self._replies: dict[str, frozenset[str]] = {}
         self._stopped_at = -1e9
         self._since_stop = ""
         self._continues: dict[str, str] = {}
@@ -89,7 +88,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         if generation in self._begun:
             return
         self._begun.add(generation)
-        self._since_stop, self._cut = generation, ""
+        self._since_stop = generation
         self._unanswered = False
         self._open.add(generation)
         if self.way_out is not None:
@@ -109,14 +108,13 @@ class LiveKitRealtimeEvents(LiveKitEvents):
 
     def _speech_done(self, handle: agents.voice.SpeechHandle) -> None:
         generation = generation_of(handle)
-        cut = handle.interrupted and generation in self._begun
+        if handle.interrupted and generation in self._begun:
+            self.session.cut_off(generation)
         self._ended(generation, "cancelled" if handle.interrupted else "completed")
         self._calmed()
-        if cut:
-            self._cut = generation
-        if self.way_out is not None and generation in self._replies and generation not in self._begun:
-            self.session.reply_refused("the agent's speech was interrupted before it could answer")
-        self._replies.discard(generation)
+        ids = self._replies.pop(generation, frozenset())
+        if ids and generation not in self._begun:
+            self.session.not_told(ids)
 
     def _calmed(self) -> None:
         if self.way_out is not None and not self._open and self._room.agent_state != "speaking":
@@ -136,13 +134,14 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         for generation in {generation for _, generation in ours}:
             self._ended(generation)
             self._issued.pop(generation, None)
-        owed = bool(port.replying & ids)
+        owed = port.replying & ids
         port.replying -= ids
         if event.has_tool_reply and not handle.interrupted:
-            self._replies.add(generation_of(handle))
+            if not port.answers_by_itself:
+                self._replies[generation_of(handle)] = frozenset(owed)
             self.session.reply_coming()
         elif owed:
-            self.session.reply_refused("the agent's speech was interrupted before it could answer")
+            self.session.not_told(owed)
 
     def _agent_state(self, event: agents.AgentStateChangedEvent) -> None:
         """A response that is heard is no longer awaited."""
@@ -202,13 +201,6 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         generation = self._continues.pop(onset, "")
         if generation and kind not in {"noise", "backchannel"} and self.way_out is not None:
             self.session.discarded(generation)
-
-    def _turned(self, kind: str, onset: str) -> None:
-        """A turn has settled that was none: what it cut off is told after all, where nothing else has been said."""
-        super()._turned(kind, onset)
-        if kind in {"noise", "backchannel"} and self._cut and self.way_out is not None:
-            self._cut = ""
-            self.session.wants_reply()
 
     # -- the line -----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CONFIRMED_WITHIN = 6.0
 """Seconds after which an output that LiveKit has given is looked for; its plugins wait five for the provider."""
 GIVE_AGAIN = 3
+PAUSE = 0.5
+"""Seconds until what the provider has not taken is given to it again."""
 CALM_WITHIN = 10.0
 """Seconds that news waits for the agent's speech to end; then it is given all the same (H6)."""
 REPLIES = 3
@@ -40,7 +42,6 @@ class LiveKitRealtimePort(LiveKitPort):
         super().__init__(agent_session)
         self._owed: dict[str, tuple[ChatItem, ...]] = {}
         self._items: dict[str, str] = {}
-        self._tries: dict[str, int] = {}
         self._refusals = 0
         self._busy: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -68,6 +69,12 @@ class LiveKitRealtimePort(LiveKitPort):
             return line.capabilities
         model = self._room.llm
         return model.capabilities if isinstance(model, agents.llm.RealtimeModel) else None
+
+    @property
+    def answers_by_itself(self) -> bool:
+        """Whether the provider replies to outputs, whoever wants it."""
+        able = self._able()
+        return able is not None and able.auto_tool_reply_generation
 
     @property
     def line(self) -> RealtimeSession | None:
@@ -117,7 +124,6 @@ class LiveKitRealtimePort(LiveKitPort):
         """The provider has an item."""
         if isinstance(item, agents.FunctionCallOutput):
             self._owed.pop(item.call_id, None)
-            self._tries.pop(item.call_id, None)
             named = self._items.pop(item.call_id, "")
             if named and self.session is not None:
                 self.session.delivered(named)
@@ -146,36 +152,40 @@ class LiveKitRealtimePort(LiveKitPort):
     # -- LiveKit's side -----------------------------------------------------------------------------------------
 
     async def _again(self) -> None:
-        tired = [call_id for call_id in self._owed if self._tries.get(call_id, 0) >= GIVE_AGAIN]
-        for call_id in tired:
-            self._owed.pop(call_id)
-            self._notice("not_confirmed", f"the output of {call_id} was given {GIVE_AGAIN} times, never confirmed")
+        """Give what LiveKit has passed on in vain; the model has to be asked again where it had not seen that."""
         line = self.line
         if line is None or not self._owed:
             return
         known = calls(line.chat_ctx.items)
-        new: list[ChatItem] = []
-        for call_id, items in self._owed.items():
-            self._tries[call_id] = self._tries.get(call_id, 0) + 1
-            if call_id in known or len(items) > 1:
-                new.extend(items)
-        await self._give(new)
-        if self.session is not None:
-            self.session.reply_refused("the provider had not taken an output before")
+        new = [item for call_id, items in self._owed.items() if call_id in known or len(items) > 1 for item in items]
+        taken = await self._give(new)
+        if self.session is not None and taken:
+            self.session.not_told(taken)
 
-    async def _give(self, new: Sequence[ChatItem]) -> None:
-        """Put items into the agent's context and the provider's; what the provider refuses stays owed (O4)."""
-        agent, line = self._room.current_agent, self.line
-        theirs = line.chat_ctx.items if line is not None else ()
-        context = combined(agent.chat_ctx.items, theirs, new)
-        try:
-            await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
-        except agents.llm.RealtimeError as error:
-            self._notice("not_taken", f"the provider has not taken an update: {error}")
-            self._later(CONFIRMED_WITHIN / GIVE_AGAIN, self.look)
-            return
-        for item in new:
-            self.confirmed(item)
+    async def _give(self, new: Sequence[ChatItem]) -> list[str]:
+        """Put items into the agent's context and the provider's, again where the provider fails (O4, H6).
+
+        Returns:
+            The calls whose outputs the provider has now.
+        """
+        for attempt in range(GIVE_AGAIN):
+            agent, line = self._room.current_agent, self.line
+            theirs = line.chat_ctx.items if line is not None else ()
+            try:
+                context = combined(agent.chat_ctx.items, theirs, new)
+                await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
+                break
+            except agents.llm.RealtimeError as error:
+                self._notice("not_taken", f"the provider has not taken an update: {error}")
+                await asyncio.sleep(PAUSE * (attempt + 1))
+        there = outputs(self.line.chat_ctx.items) if self.line is not None else {}
+        given = outputs(new)
+        for call_id, item in given.items():
+            if call_id in there:
+                self.confirmed(item)
+            elif self._owed.pop(call_id, None):
+                self._notice("not_confirmed", f"the provider never confirmed the output of {call_id}")
+        return [call_id for call_id in given if call_id in there]
 
     async def _answer(self, parcel: Parcel) -> None:
         """An output that no call of LiveKit's waits for: the call has never been run, or not by this agent."""

@@ -79,6 +79,7 @@ class ScriptedServer:
         self.on_asked: Callable[[Asked], None] = lambda _asked: None
         self._client = tell
         self._turn = ""
+        self._timers: set[asyncio.TimerHandle] = set()
         self.down = Wire(lambda: behaviour.round_trip / 2)
         """What the server tells its client."""
 
@@ -163,7 +164,11 @@ class ScriptedServer:
 
     def respond(self, by: By, *, event: str = "", extra: str = "", tool_choice: object = None) -> None:
         """A response is wanted: it begins after a while, unless another one is active then."""
-        asyncio.get_running_loop().call_later(self.behaviour.thinks, self._respond, by, event, extra, tool_choice)
+        self._later(self.behaviour.thinks, self._respond, by, event, extra, tool_choice)
+
+    def _later(self, seconds: float, does: Callable[..., None], *about: object) -> None:
+        self._timers = {timer for timer in self._timers if not timer.cancelled()}
+        self._timers.add(asyncio.get_running_loop().call_later(seconds, does, *about))
 
     def _respond(self, by: By, event: str, extra: str, tool_choice: object) -> None:
         free = self.active is None
@@ -221,7 +226,7 @@ class ScriptedServer:
         if not words:
             return turn
         self.keep(ChatMessage(id=turn, role="user", content=[words]))
-        asyncio.get_running_loop().call_later(self.behaviour.transcribes, self.tell, "transcript", turn, words, True)
+        self._later(self.behaviour.transcribes, self.tell, "transcript", turn, words, True)
         if self.behaviour.answers_turns:
             self.respond("platform")
         return turn
@@ -232,6 +237,9 @@ class ScriptedServer:
         """The connection is gone, and with it all that was held here."""
         if self.active is not None:
             self.active.finish("cancelled")
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
         self.items, self.speaking = [], False
         self.down.lose()
         self.note("lost")
