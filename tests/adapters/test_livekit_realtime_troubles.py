@@ -131,7 +131,7 @@ async def test_a_reply_that_the_provider_refuses_is_asked_for_again():
         await on.model.speaks("and also a window seat please")
         await until(lambda: on.said)
         on.server.respond("platform")  # at the very moment at which the result is to be told, another one is active
-        on.model.behaviour.script = lambda asked: None
+        on.model.behaviour.script = lambda _asked: None
         await until(lambda: conversation.state.runs[1].settled)
         on.model.behaviour.script = seating
         if on.server.active is not None:
@@ -184,7 +184,7 @@ async def test_one_that_answers_outputs_by_itself_speaks_once():
 
 async def test_what_was_said_and_cut_off_is_kept_as_heard_and_unheard():
     world = World()
-    async with guarded(lambda asked: [Say("one two three four five six", 3.0)], world) as (on, conversation):
+    async with guarded(lambda _asked: [Say("one two three four five six", 3.0)], world) as (on, conversation):
         await on.model.speaks("count")
         await until(lambda: on.session.agent_state == "speaking")
         await asyncio.sleep(1.5)
