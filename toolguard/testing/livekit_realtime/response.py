@@ -10,7 +10,7 @@ from livekit.agents.llm import ChatMessage, FunctionCall
 from toolguard.testing.livekit_realtime.script import Say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from toolguard.testing.livekit_realtime.script import By, Call, Part
 
@@ -54,6 +54,7 @@ class Response:
         began: When, on the loop's clock.
         ended: When it ended.
         calls: Calls that were complete.
+        on_ended: Called with how it ended; a test may set it.
     """
 
     def __init__(self, maker: Maker, by: By, event: str) -> None:
@@ -63,6 +64,7 @@ class Response:
         self.began = asyncio.get_running_loop().time()
         self.ended = 0.0
         self.calls: list[FunctionCall] = []
+        self.on_ended: Callable[[Status], None] = lambda _status: None
         self._maker = maker
         self._message: ChatMessage | None = None
         self._making: asyncio.Task[None] | None = None
@@ -130,3 +132,4 @@ class Response:
             self._making.cancel()
         self._maker.tell("response_done", status)
         self._maker.over(self)
+        self.on_ended(status)

@@ -59,7 +59,9 @@ class ScriptedServer:
         active: The response in progress.
         responses: All responses, in order.
         asked: All requests for one, in order.
-        refused: Items that it did not take, and why.
+        given: Items that the client gave, in order, with the loop's time and what was wrong with them, if anything.
+        truncated: Messages that the client has cut: when, what had been said, how many milliseconds were heard.
+        told: Instructions that the client gave, with the loop's time.
         log: What it was told and what it did, in order, with the loop's time.
         speaking: Whether the caller speaks.
         on_asked: Called with every request, after it was noted.
@@ -73,7 +75,9 @@ class ScriptedServer:
         self.active: Response | None = None
         self.responses: list[Response] = []
         self.asked: list[Asked] = []
-        self.refused: list[tuple[str, str]] = []
+        self.given: list[tuple[float, ChatItem, str]] = []
+        self.truncated: list[tuple[float, str, int]] = []
+        self.told: list[tuple[float, str]] = []
         self.log: list[tuple[float, str, str]] = []
         self.speaking = False
         self.on_asked: Callable[[Asked], None] = lambda _asked: None
@@ -105,6 +109,11 @@ class ScriptedServer:
         """A copy of the conversation as it stands now."""
         return ChatContext([item.model_copy(deep=True) for item in self.items])
 
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """Items that it did not take, and why."""
+        return [(item.id, why) for _, item, why in self.given if why]
+
     # -- the conversation ---------------------------------------------------------------------------------------
 
     def keep(self, item: ChatItem) -> None:
@@ -119,8 +128,8 @@ class ScriptedServer:
     def take(self, before: str | None, item: ChatItem, event: int) -> None:
         """The client puts an item behind ``before``, at the beginning for None."""
         why = self._why_not(item)
+        self.given.append((asyncio.get_running_loop().time(), item, why))
         if why:
-            self.refused.append((item.id, why))
             self.note("refused", f"{item.id}: {why}")
             self.tell("item_refused", event, why)
             return
@@ -153,18 +162,29 @@ class ScriptedServer:
         self.note("deleted", item)
         self.tell("item_deleted", item, event)
 
-    def truncate(self, item: str, text: str) -> None:
+    def instruct(self, instructions: str) -> None:
+        """The client gives the session its instructions."""
+        self.instructions = instructions
+        self.told.append((asyncio.get_running_loop().time(), instructions))
+
+    def truncate(self, item: str, text: str, heard_ms: int) -> None:
         """The client says what the caller heard of a message."""
         for one in self.items:
             if one.id == item and isinstance(one, ChatMessage):
+                self.truncated.append((asyncio.get_running_loop().time(), one.text_content or "", heard_ms))
                 one.content = [text]
         self.note("truncated", item)
 
     # -- responses ----------------------------------------------------------------------------------------------
 
-    def respond(self, by: By, *, event: str = "", extra: str = "", tool_choice: object = None) -> None:
+    def respond(
+        self, by: By, *, event: str = "", extra: str = "", tool_choice: object = None, at_once: bool = False
+    ) -> None:
         """A response is wanted: it begins after a while, unless another one is active then."""
-        self._later(self.behaviour.thinks, self._respond, by, event, extra, tool_choice)
+        if at_once:
+            self._respond(by, event, extra, tool_choice)
+        else:
+            self._later(self.behaviour.thinks, self._respond, by, event, extra, tool_choice)
 
     def _later(self, seconds: float, does: Callable[..., None], *about: object) -> None:
         self._timers = {timer for timer in self._timers if not timer.cancelled()}
@@ -218,18 +238,31 @@ class ScriptedServer:
         """A piece of the caller's words is understood."""
         self.tell("transcript", self._turn, words, False)
 
-    def caller_stops(self, words: str) -> str:
-        """The caller stops: what was said is a turn, where it was words. Returns the turn's item."""
-        turn = self._turn
-        self.speaking = False
+    def caller_stops(self, words: str, *, transcribed: bool = True, turn: bool | None = None) -> str:
+        """The caller stops: what was said is a turn.
+
+        Args:
+            words: What was said; the model hears it at once.
+            transcribed: Whether its transcript follows by itself; else :meth:`caller_said` brings it.
+            turn: Whether it was a turn at all; by default where there were words.
+
+        Returns:
+            The turn's item.
+        """
+        item, self.speaking = self._turn, False
         self.tell("speech_stopped")
-        if not words:
-            return turn
-        self.keep(ChatMessage(id=turn, role="user", content=[words]))
-        self._later(self.behaviour.transcribes, self.tell, "transcript", turn, words, True)
+        if not (bool(words) if turn is None else turn):
+            return item
+        self.keep(ChatMessage(id=item, role="user", content=[words] if words else []))
+        if words and transcribed:
+            self._later(self.behaviour.transcribes, self.caller_said, words, item)
         if self.behaviour.answers_turns:
             self.respond("platform")
-        return turn
+        return item
+
+    def caller_said(self, words: str, item: str = "") -> None:
+        """The words of a turn are understood, by default those of the newest one."""
+        self.tell("transcript", item or self._turn, words, True)
 
     # -- the line -----------------------------------------------------------------------------------------------
 

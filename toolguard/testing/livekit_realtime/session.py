@@ -80,7 +80,7 @@ class ScriptedSession(RealtimeSession[str]):
 
     async def update_instructions(self, instructions: str) -> None:
         """Send the session's instructions."""
-        self._up.send(lambda: setattr(self.server, "instructions", instructions))
+        self._up.send(lambda: self.server.instruct(instructions))
 
     async def update_tools(self, tools: list[Tool]) -> None:
         """Send the tools."""
@@ -155,12 +155,12 @@ class ScriptedSession(RealtimeSession[str]):
         *,
         message_id: str,
         modalities: list[Literal["text", "audio"]],  # noqa: ARG002 - LiveKit's signature
-        audio_end_ms: int,  # noqa: ARG002 - LiveKit's signature
+        audio_end_ms: int,
         audio_transcript: NotGivenOr[str] = NOT_GIVEN,
     ) -> None:
         """Say how much of a message the caller heard."""
         heard = audio_transcript if is_given(audio_transcript) else ""
-        self._up.send(lambda: self.server.truncate(message_id, heard))
+        self._up.send(lambda: self.server.truncate(message_id, heard, audio_end_ms))
 
     async def aclose(self) -> None:
         """LiveKit leaves the session."""
