@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_features import agents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     ChatItem = agents.llm.ChatItem
 
@@ -53,3 +53,21 @@ def outputs(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCallOutput]:
 def calls(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCall]:
     """Calls by call id."""
     return {item.call_id: item for item in items if isinstance(item, agents.FunctionCall)}
+
+
+def running(agent: agents.Agent) -> bool:
+    """Whether an agent has the conversation already: until then nothing of it waits for anybody."""
+    try:
+        return agent.session is not None
+    except RuntimeError:
+        return False
+
+
+def at_once(work: Coroutine[Any, Any, None]) -> None:
+    """Do something of an agent that has not begun: LiveKit's method is a coroutine, and waits for nothing then."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("LiveKit waits for something before the agent has begun")

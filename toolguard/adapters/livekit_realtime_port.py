@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_features import agents
 from toolguard.adapters.livekit_port import LiveKitPort
-from toolguard.adapters.livekit_realtime_context import calls, combined, outputs
+from toolguard.adapters.livekit_realtime_context import at_once, calls, combined, outputs, running
 from toolguard.engine.port import Parcel, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     ChatItem = agents.llm.ChatItem
+    Capabilities = agents.llm.RealtimeCapabilities
     RealtimeSession = agents.llm.RealtimeSession[Any]
 
 CONFIRMED_WITHIN = 6.0
@@ -28,6 +29,19 @@ REPLIES = 3
 """How often a reply is asked for that the provider refuses."""
 
 
+def traits_of(able: Capabilities, *, hears: bool) -> Traits:
+    """What LiveKit can do with a model of these capabilities; ``hears`` says whether LiveKit transcribes by itself."""
+    return Traits(
+        adapter="livekit_realtime",
+        evidence="heard",
+        confirms=True,
+        speech_ends=True,
+        transcribes=able.user_transcription or hears,
+        starts_replies=True,
+        notes=able.mutable_chat_context,
+    )
+
+
 class LiveKitRealtimePort(LiveKitPort):
     """Gives a realtime session what the guarded session sends.
 
@@ -36,45 +50,29 @@ class LiveKitRealtimePort(LiveKitPort):
 
     Args:
         agent_session: The ``livekit.agents.AgentSession``.
+        able: What its model can do.
     """
 
-    def __init__(self, agent_session: agents.AgentSession[Any]) -> None:
-        super().__init__(agent_session)
+    def __init__(self, agent_session: agents.AgentSession[Any], able: Capabilities) -> None:
+        super().__init__(agent_session, traits_of(able, hears=agent_session.stt is not None))
+        self._able = able
         self._owed: dict[str, tuple[ChatItem, ...]] = {}
-        self._items: dict[str, str] = {}
         self._refusals = 0
-        self._busy: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._giving: set[asyncio.Task[Any]] = set()
         self.calm = asyncio.Event()
         """Nothing is being said, and nothing about to be."""
         self.calm.set()
 
-    @property
-    def traits(self) -> Traits:
-        """What LiveKit can do with the model that the agent has now."""
-        able = self._able()
-        return Traits(
-            adapter="livekit_realtime",
-            evidence="heard",
-            confirms=True,
-            speech_ends=True,
-            transcribes=able is None or able.user_transcription or self._room.stt is not None,
-            starts_replies=True,
-            notes=able is None or able.mutable_chat_context,
-        )
-
-    def _able(self) -> agents.llm.RealtimeCapabilities | None:
-        line = self.line
-        if line is not None:
-            return line.capabilities
-        model = self._room.llm
-        return model.capabilities if isinstance(model, agents.llm.RealtimeModel) else None
+    def met(self, able: Capabilities) -> None:
+        """The agent that has the conversation now has a model of its own."""
+        self._able = able
+        self.traits = traits_of(able, hears=self._room.stt is not None)
 
     @property
     def answers_by_itself(self) -> bool:
         """Whether the provider replies to outputs, whoever wants it."""
-        able = self._able()
-        return able is not None and able.auto_tool_reply_generation
+        return self._able.auto_tool_reply_generation
 
     @property
     def line(self) -> RealtimeSession | None:
@@ -88,26 +86,16 @@ class LiveKitRealtimePort(LiveKitPort):
 
     def place(self, parcel: Parcel) -> None:
         """Give an output to the call that waits for it; what nobody waits for goes into the contexts."""
-        if parcel.call_id and not parcel.note:
-            self._items[parcel.call_id] = parcel.item
-            if parcel.call_id not in self._waiting:
-                self._jobs.put_nowait(lambda: self._answer(parcel))
-                return
-        super().place(parcel)
-
-    def ask_reply(self) -> None:
-        """Ask for speech, except where LiveKit replies to an output by itself."""
-        if self.replying:
-            return
-        task = asyncio.create_task(self._reply(self.responses), name="toolguard:livekit-reply")
-        self._busy.add(task)
-        task.add_done_callback(self._busy.discard)
+        if parcel.call_id and not parcel.note and parcel.call_id not in self._waiting:
+            self._give_beside(self._answer(parcel))
+        elif parcel.note or not parcel.call_id:
+            self._give_beside(self._note(parcel))
+        else:
+            super().place(parcel)
 
     def stop(self) -> None:
         """The session has ended."""
         super().stop()
-        for task in self._busy:
-            task.cancel()
         for timer in self._timers:
             timer.cancel()
 
@@ -116,20 +104,17 @@ class LiveKitRealtimePort(LiveKitPort):
     def executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
         """LiveKit has these outputs, and is about to pass them on."""
         for output in event.function_call_outputs:
-            if output is not None:
-                self._owed[output.call_id] = (output,)
+            self._owed[output.call_id] = (output,)
         self._later(CONFIRMED_WITHIN, self.look)
 
     def confirmed(self, item: ChatItem) -> None:
         """The provider has an item."""
         if isinstance(item, agents.FunctionCallOutput):
             self._owed.pop(item.call_id, None)
-            named = self._items.pop(item.call_id, "")
-            if named and self.session is not None:
-                self.session.delivered(named)
+            self.shown([item])
 
     def began(self) -> None:
-        """A response has begun that was asked for."""
+        """A response has begun."""
         self.responses += 1
         self._refusals = 0
 
@@ -142,14 +127,39 @@ class LiveKitRealtimePort(LiveKitPort):
         for call_id in list(self._owed):
             if call_id in there:
                 self.confirmed(there[call_id])
-        if self._owed:
-            self._jobs.put_nowait(self._again)
+        if self._owed and not self._giving:
+            self._give_beside(self._again())
 
     def rebuilt(self) -> None:
         """The provider's connection was replaced: whatever the agent's context has and the provider lacks is given."""
-        self._jobs.put_nowait(lambda: self._give(()))
+        self._give_beside(self._give(()))
+
+    def lay(self, items: Sequence[ChatItem], agent: agents.Agent) -> None:
+        """Put items into the context of an agent that is about to begin: its model gets them with the rest of it."""
+        context = agent.chat_ctx.copy()
+        new = [item for item in items if context.get_by_id(item.id) is None]
+        if new:
+            context.insert(new)
+            at_once(agent.update_chat_ctx(context, exclude_invalid_function_calls=False))
+            self._room.history.insert([item for item in new if self._room.history.get_by_id(item.id) is None])
+
+    async def put(self, items: Sequence[ChatItem], agent: agents.Agent | None = None) -> None:
+        """Put items into an agent's context, and into the provider's where it has begun."""
+        to = agent or self._room.current_agent
+        if running(to):
+            await self._give(items)
+            self._room.history.insert([item for item in items if self._room.history.get_by_id(item.id) is None])
+        else:
+            self.lay(items, to)
 
     # -- LiveKit's side -----------------------------------------------------------------------------------------
+
+    def _give_beside(self, work: Any) -> None:
+        before = set(self._beside)
+        self._run(work, "give")
+        self._giving |= self._beside - before
+        for task in self._beside - before:
+            task.add_done_callback(self._giving.discard)
 
     async def _again(self) -> None:
         """Give what LiveKit has passed on in vain; the model has to be asked again where it had not seen that."""
@@ -168,16 +178,17 @@ class LiveKitRealtimePort(LiveKitPort):
         Returns:
             The calls whose outputs the provider has now.
         """
-        for attempt in range(GIVE_AGAIN):
-            agent, line = self._room.current_agent, self.line
-            theirs = line.chat_ctx.items if line is not None else ()
-            try:
-                context = combined(agent.chat_ctx.items, theirs, new)
-                await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
-                break
-            except agents.llm.RealtimeError as error:
-                self._notice("not_taken", f"the provider has not taken an update: {error}")
-                await asyncio.sleep(PAUSE * (attempt + 1))
+        async with self._writing:
+            for attempt in range(GIVE_AGAIN):
+                agent, line = self._room.current_agent, self.line
+                theirs = line.chat_ctx.items if line is not None else ()
+                try:
+                    context = combined(agent.chat_ctx.items, theirs, new)
+                    await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
+                    break
+                except agents.llm.RealtimeError as error:
+                    self._notice("not_taken", f"the provider has not taken an update: {error}")
+                    await asyncio.sleep(PAUSE * (attempt + 1))
         there = outputs(self.line.chat_ctx.items) if self.line is not None else {}
         given = outputs(new)
         for call_id, item in given.items():
@@ -196,67 +207,38 @@ class LiveKitRealtimePort(LiveKitPort):
         output = agents.FunctionCallOutput(
             id=parcel.item, call_id=parcel.call_id, name=known.name, output=parcel.text, is_error=False
         )
-        self._owed[parcel.call_id] = (output,)
+        self._owed[parcel.call_id] = (known, output)
         await self._give([known, output])
 
     async def _note(self, parcel: Parcel) -> None:
-        """Add news the way LiveKit adds results of its own background tools: as a closed pair of a new call id."""
-        if self.session is None:
-            return
-        await self._quiet()
-        slot = self.session.state.slots[parcel.calls[0]]
-        call = agents.FunctionCall(
-            id=f"{parcel.item}_c", call_id=parcel.item, name=slot.tool, arguments=slot.arguments.decode()
-        )
-        output = agents.FunctionCallOutput(
-            id=parcel.item, call_id=parcel.item, name=slot.tool, output=parcel.text, is_error=False
-        )
-        self._items[parcel.item] = parcel.item
-        self._owed[parcel.item] = (call, output)
-        if self._room.history.get_by_id(parcel.item) is None:
-            self._room.history.insert([call, output])
-        await self._give([call, output])
-
-    async def _quiet(self) -> None:
-        """What the agent is saying is in no context yet: wait until it is (H6: not for ever)."""
+        """Add news when what the agent is saying is in its context, as a closed pair of a new call id."""
         try:
             async with asyncio.timeout(CALM_WITHIN):
                 await self.calm.wait()
         except TimeoutError:
-            return
+            pass
+        await super()._note(parcel)
 
     async def _reply(self, before: int) -> None:
-        await self._jobs_done()
+        while self._giving:
+            await asyncio.wait(self._giving)
         await self._room.wait_for_idle()
-        session = self.session
-        if self.responses != before or session is None:
+        if self.responses != before or self.session is None:
             return
         handle = self._room.generate_reply()
         await handle.wait_for_playout()
-        error = handle.exception()
         if self.responses == before:
+            error = handle.exception()
             self._refused(str(error) if error is not None else "it was interrupted before it began")
 
     def _refused(self, why: str) -> None:
-        if self.session is None:
-            return
         self._refusals += 1
-        if self._refusals > REPLIES:
+        if self.session is not None and self._refusals <= REPLIES:
+            self.session.reply_refused(why)
+        else:
             self._notice("reply_given_up", f"a reply was refused {REPLIES} times: {why}")
-            return
-        self.session.reply_refused(why)
 
-    async def _jobs_done(self) -> None:
-        """What was to be given before the reply has been given."""
-        done = asyncio.Event()
-
-        async def reached() -> None:
-            done.set()
-
-        self._jobs.put_nowait(reached)
-        await done.wait()
-
-    def _later(self, seconds: float, work: Any) -> None:
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
         def fire() -> None:
             self._timers.discard(timer)
             work()
