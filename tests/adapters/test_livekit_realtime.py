@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("livekit.agents", reason="needs the extra: pip install 'toolguard-voice[livekit]'")
 
 from livekit.agents import Agent, function_tool
-from livekit_kit import now, until, wall_follows_loop
+from livekit_kit import now, one_clock, until
 from livekit_realtime_kit import charging, forms, guarded, line, seating
 from livekit_world import World, at_gate, form, running
 
@@ -18,8 +18,9 @@ pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
-async def _one_clock(monkeypatch):
-    wall_follows_loop(monkeypatch)
+async def _one_clock():
+    with one_clock():
+        yield
 
 
 async def test_a_result_in_time_is_the_output_as_it_is_and_is_spoken():

@@ -1,4 +1,4 @@
-"""Serves the calls of a speech-to-speech model: released at the first sound of the caller, for nobody waits for words."""
+"""Serves the calls of a speech-to-speech model: they are let go at the first sound of the caller."""
 
 from __future__ import annotations
 

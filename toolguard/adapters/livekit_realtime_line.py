@@ -10,6 +10,7 @@ from toolguard.adapters.livekit_features import agents
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from toolguard.adapters.livekit_realtime_caller import RealtimeCaller
     from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
 
@@ -24,12 +25,14 @@ class Hearing(Protocol):
     session: Session
     way_out: LiveKitRealtimePort | None
 
-    def began(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
+    heard: RealtimeCaller
+
+    def created(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
         """A response has begun."""
         ...
 
-    def turn_item(self, item: str) -> None:
-        """An item of the caller's is there."""
+    def met(self, line: agents.llm.RealtimeSession[Any]) -> None:
+        """A realtime session has begun."""
         ...
 
     def reconnected(self) -> None:
@@ -77,6 +80,7 @@ class Line:
         if found is not self._now:
             self._detach()
             self._now = found
+            self._hearing.met(found)
             for name, translate in self._told.items():
                 found.on(name, translate)
         return True
@@ -107,7 +111,7 @@ class Line:
     def _created(self, event: agents.llm.GenerationCreatedEvent) -> None:
         self._skipped = False
         if event.user_initiated:
-            self._hearing.began(self._room.current_speech, asked=True)
+            self._hearing.created(self._room.current_speech, asked=True)
         else:
             asyncio.get_running_loop().call_soon(self._was_scheduled)
 
@@ -118,7 +122,7 @@ class Line:
     def _item_added(self, event: agents.llm.RemoteItemAddedEvent) -> None:
         item = event.item
         if isinstance(item, agents.ChatMessage) and item.role == "user":
-            self._hearing.turn_item(item.id)
+            self._hearing.heard.turn_item(item.id)
         port = self._hearing.way_out
         if port is not None:
             port.confirmed(item)

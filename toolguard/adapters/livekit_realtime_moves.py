@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from toolguard.adapters.livekit_moves import Moves
 from toolguard.adapters.livekit_realtime_context import running
 from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
+from toolguard.errors import ToolguardError
 
 if TYPE_CHECKING:
     from toolguard.adapters.livekit_features import agents
-    from toolguard.core.packet import HandoffPacket
 
 
 class RealtimeMoves(Moves):
@@ -23,20 +23,33 @@ class RealtimeMoves(Moves):
     def arrives(self, agent: agents.Agent, *, before: bool) -> None:
         """An agent has the conversation from here on; ``before`` says whether another one had it until now."""
         port, session = self._port, self._session
-        known = session.agent == agent.id or not before
-        if agent is self._here or running(agent) or not known or not isinstance(port, LiveKitRealtimePort):
+        at_once = isinstance(port, LiveKitRealtimePort) and not running(agent) and agent is not self._here
+        if not isinstance(port, LiveKitRealtimePort) or not at_once or (before and session.agent != agent.id):
             super().arrives(agent, before=before)
-            return
-        if not (before or self._goes_on):
-            self._here = agent
             return
         self._here = agent
+        if before:
+            self._hand(agent, port)
+        elif self._goes_on:
+            items = self._before(agent)
+            port.lay(items, agent)
+            self._went_on(len(items))
+
+    def _hand(self, agent: agents.Agent, port: LiveKitRealtimePort) -> None:
         words, self._caller.unplaced = self._caller.unplaced, []
-        if not before:
-            super().arrives(agent, before=before)
-            return
-        port.lay([*self._items(agent), *words], agent)
-        session.on_amended = self._amend
-        session.shows("hand-off")
+        port.lay([*self._lacking(agent), *words], agent)
+        self._session.on_amended = self._amend
+        self._session.shows("hand-off")
         if words:
-            session.wants_reply()
+            self._session.wants_reply()
+
+    async def leaves(self, agent: agents.Agent) -> None:
+        """An agent is about to go: LiveKit waits for all its calls, so they are answered now (H6)."""
+        after = self._room.current_agent
+        if after is agent or self._session.agent == after.id:
+            return
+        try:
+            await self._session.hand_off(to=after.id, in_place=True)
+        except ToolguardError as error:
+            self._session.noticed("hand_off_not_recorded", str(error))
+            self._session.answering()

@@ -1,15 +1,15 @@
-"""The responses of a speech-to-speech model: the provider says when they begin, LiveKit when they are heard and over."""
+"""The responses of a speech-to-speech model: the provider tells when they begin, LiveKit when they are heard."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
 from toolguard.adapters.livekit_responses import Response, Responses, generation_of
 
 if TYPE_CHECKING:
     from toolguard.adapters.livekit_features import agents
+    from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
 
 QUIET = 0.1

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from toolguard.adapters.livekit_port import LiveKitPort
     from toolguard.engine.session import Session
 
+ASK_AGAIN = 2
+"""How often in a row a model is asked again that has said nothing but a call which was no whole one."""
+
 
 class Response:
     """One request to the model and what comes of it; a speech of LiveKit's has several, one for each step.
@@ -60,6 +63,7 @@ class Responses:
         self._expected: deque[agents.voice.SpeechHandle] = deque()
         self._last: dict[str, Response] = {}
         self._by_call: dict[str, Response] = {}
+        self._nothing = 0
         self.since_stop: Response | None = None
         """The response that began since the caller stopped speaking; the caller's side takes it away."""
 
@@ -137,10 +141,14 @@ class Responses:
     def _over(self, response: Response) -> None:
         session = self._session
         for call_id, name in response.broken:
-            session.incomplete(call_id, name, generation=response.id, kept=False, reply=True)
+            session.incomplete(call_id, name, generation=response.id, kept=False)
         if response.status == "failed":
             session.cut_off(response.id)
         session.generation_ended(response.id, response.status)
+        nothing = bool(response.broken) and not (response.calls or response.spoke)
+        self._nothing = self._nothing + 1 if nothing else 0
+        if nothing and response.status == "completed" and self._nothing <= ASK_AGAIN:
+            session.wants_reply()
 
     # -- what becomes of it -------------------------------------------------------------------------------------
 
