@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_events import LiveKitEvents
 from toolguard.adapters.livekit_features import agents
@@ -126,7 +126,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
 
     # -- the line -----------------------------------------------------------------------------------------------
 
-    def met(self, line: agents.llm.RealtimeSession) -> None:
+    def met(self, line: agents.llm.RealtimeSession[Any]) -> None:
         """An agent has begun, with this realtime session."""
         if self.way_out is not None:
             self.way_out.met(line.capabilities)

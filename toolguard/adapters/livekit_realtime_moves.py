@@ -38,8 +38,8 @@ class RealtimeMoves(Moves):
     def _hand(self, agent: agents.Agent, port: LiveKitRealtimePort) -> None:
         words, self._caller.unplaced = self._caller.unplaced, []
         port.lay([*self._lacking(agent), *words], agent)
-        self._session.on_amended = self._amend
         self._session.shows("hand-off")
+        self._session.amendable = False  # the provider has it: what ends from here on is news
         if words:
             self._session.wants_reply()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_responses import Response, Responses, generation_of
 
@@ -52,7 +52,7 @@ class RealtimeResponses(Responses):
         self._way_out.calm.clear()
         self._session.generation_began(response.id)
 
-    def of_call(self, context: agents.RunContext) -> tuple[Response, int]:
+    def of_call(self, context: agents.RunContext[Any]) -> tuple[Response, int]:
         """The response that made a call, and the call's place in it; it is complete when none follows for a moment."""
         found = super().of_call(context)
         response = found[0]
