@@ -58,7 +58,9 @@ async def process(store, *, agent=None, script=charging):
     """One process of the application; at its end it is cancelled, in the middle of whatever it does."""
     on, entered, found = line(script), asyncio.Event(), []
     # a process that dies has no time to wait for commits
-    async with Guard(store, clock=LoopClock(datetime.fromtimestamp(EPOCH, UTC)), limits=Limits(drain=0.0), tools=[charge.__wrapped__]) as guard:
+    async with Guard(
+        store, clock=LoopClock(datetime.fromtimestamp(EPOCH, UTC)), limits=Limits(drain=0.0), tools=[charge.__wrapped__]
+    ) as guard:
 
         async def serve():
             async with protect(on.session, guard, id="conv-1") as conversation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters.livekit_calls import Calls
+from toolguard.adapters.livekit_calls import LIVEKIT_WAITS, Calls
 from toolguard.adapters.livekit_features import agents
 from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort, whole
 
@@ -33,6 +33,13 @@ class RealtimeCalls(Calls):
         return answer.result()
 
     async def _let_go(self, answer: asyncio.Future[Any], handle: agents.voice.SpeechHandle) -> None:  # noqa: ARG002
-        """The speech of a call is interrupted: the provider may answer the caller before their words are known (O2)."""
-        self._session.answering()
-        await asyncio.wait({answer}, timeout=_LANDS_WITHIN)
+        """The speech of a call is interrupted: the provider may answer the caller before their words are known (O2).
+
+        Where the reply is ours to start, the words decide first, for as long as LiveKit waits.
+        """
+        port = self._port
+        if isinstance(port, LiveKitRealtimePort) and port.turns.managed:
+            await asyncio.wait({answer}, timeout=LIVEKIT_WAITS)
+        if not answer.done():
+            self._session.answering()
+            await asyncio.wait({answer}, timeout=_LANDS_WITHIN)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def combined(
-    own: Sequence[ChatItem], theirs: Sequence[ChatItem], new: Iterable[ChatItem] = ()
+    own: Sequence[ChatItem], theirs: Sequence[ChatItem], new: Iterable[ChatItem] = (), *, without: str = ""
 ) -> agents.llm.ChatContext:
     """What an agent's context is to be, so that giving it to the provider takes nothing away that belongs there.
 
@@ -26,6 +26,7 @@ def combined(
         own: The agent's items.
         theirs: The provider's, as far as it has confirmed them.
         new: Items to add at the end, where neither has them.
+        without: The id of an item that is to go.
     """
     mine = {item.id: item for item in own}
     items = [mine.get(item.id, item) for item in theirs if item.id in mine or not _unheard(item)]
@@ -38,7 +39,7 @@ def combined(
             there.add(item.id)
         before = item.id
     items.extend(item for item in new if item.id not in there)
-    return agents.ChatContext(items)
+    return agents.ChatContext([item for item in items if item.id != without])
 
 
 def _unheard(item: ChatItem) -> bool:

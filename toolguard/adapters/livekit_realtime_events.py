@@ -36,7 +36,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         self.way_out = port if isinstance(port, LiveKitRealtimePort) else None
         out = self.way_out
         self.replies = RealtimeResponses(session, out, self.toolbox.names) if out is not None else None
-        self.heard = RealtimeCaller(session, self.replies)
+        self.heard = RealtimeCaller(session, self.replies, out)
         self.responses, self.caller = self.replies, self.heard
         self.calls = RealtimeCalls(self._room, session, port, self.caller, self.responses)
         self.moves = RealtimeMoves(self._room, session, out, self.caller) if out is not None else None
@@ -129,7 +129,12 @@ class LiveKitRealtimeEvents(LiveKitEvents):
     def met(self, line: agents.llm.RealtimeSession[Any]) -> None:
         """An agent has begun, with this realtime session."""
         if self.way_out is not None:
-            self.way_out.met(line.capabilities)
+            self.way_out.met(line)
+
+    def saw(self, event: object) -> None:
+        """The provider has sent something that LiveKit's plugin shows as it is."""
+        if self.way_out is not None:
+            self.way_out.turns.saw(event)
 
     def reconnected(self) -> None:
         """The provider's connection was replaced: LiveKit has put there again what was confirmed (O11)."""

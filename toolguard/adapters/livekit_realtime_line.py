@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from toolguard.adapters.livekit_features import agents
+from toolguard.adapters.livekit_realtime_turns import SERVER_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,10 @@ class Hearing(Protocol):
         """A realtime session has begun."""
         ...
 
+    def saw(self, event: object) -> None:
+        """The provider has sent something."""
+        ...
+
     def reconnected(self) -> None:
         """The connection was replaced."""
         ...
@@ -59,6 +64,7 @@ class Line:
             "generation_created": self._created,
             "remote_item_added": self._item_added,
             "session_reconnected": self._reconnected,
+            SERVER_EVENT: hearing.saw,
         }
 
     def follow(self) -> None:

@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_features import agents
-from toolguard.adapters.livekit_port import LiveKitPort
+from toolguard.adapters.livekit_port import Given, LiveKitPort
 from toolguard.adapters.livekit_realtime_context import at_once, calls, combined, outputs, running
+from toolguard.adapters.livekit_realtime_turns import Turns
 from toolguard.engine.port import Parcel, Traits
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CONFIRMED_WITHIN = 6.0
 """Seconds after which an output that LiveKit has given is looked for; its plugins wait five for the provider."""
+PASSES_WITHIN = 1.0
+"""Seconds that LiveKit waits for an output which is on its way to the provider already."""
 GIVE_AGAIN = 3
 PAUSE = 0.5
 """Seconds until what the provider has not taken is given to it again."""
@@ -29,15 +32,21 @@ REPLIES = 3
 """How often a reply is asked for that the provider refuses."""
 
 
-def traits_of(able: Capabilities, *, hears: bool) -> Traits:
-    """What LiveKit can do with a model of these capabilities; ``hears`` says whether LiveKit transcribes by itself."""
+def traits_of(able: Capabilities, *, hears: bool, starts: bool = True) -> Traits:
+    """What LiveKit can do with a model of these capabilities.
+
+    Args:
+        able: The capabilities.
+        hears: Whether LiveKit transcribes by itself.
+        starts: Whether the provider answers the caller's turns by itself now.
+    """
     return Traits(
         adapter="livekit_realtime",
         evidence="heard",
         confirms=True,
         speech_ends=True,
         transcribes=able.user_transcription or hears,
-        starts_replies=True,
+        starts_replies=starts,
         notes=able.mutable_chat_context,
     )
 
@@ -60,14 +69,19 @@ class LiveKitRealtimePort(LiveKitPort):
         self._refusals = 0
         self._timers: set[asyncio.TimerHandle] = set()
         self._giving: set[asyncio.Task[Any]] = set()
+        self.turns = Turns(self._judge)
         self.calm = asyncio.Event()
         """Nothing is being said, and nothing about to be."""
         self.calm.set()
 
-    def met(self, able: Capabilities) -> None:
-        """The agent that has the conversation now has a model of its own."""
-        self._able = able
-        self.traits = traits_of(able, hears=self._room.stt is not None)
+    def met(self, line: RealtimeSession) -> None:
+        """The agent that has the conversation now has this realtime session."""
+        self._able = line.capabilities
+        self.turns.met(line)
+        self._judge()
+
+    def _judge(self) -> None:
+        self.traits = traits_of(self._able, hears=self._room.stt is not None, starts=not self.turns.managed)
 
     @property
     def answers_by_itself(self) -> bool:
@@ -85,13 +99,54 @@ class LiveKitRealtimePort(LiveKitPort):
     # -- what the engine asks for -------------------------------------------------------------------------------
 
     def place(self, parcel: Parcel) -> None:
-        """Give an output to the call that waits for it; what nobody waits for goes into the contexts."""
-        if parcel.call_id and not parcel.note and parcel.call_id not in self._waiting:
-            self._give_beside(self._answer(parcel))
-        elif parcel.note or not parcel.call_id:
+        """Give an output to the provider, right behind its call (O1), and then to LiveKit's call that waits for it.
+
+        LiveKit would put it at the end, behind what the caller has said since, and only when the whole batch has ended.
+        What no call waits for goes into the contexts.
+        """
+        if parcel.note or not parcel.call_id:
             self._give_beside(self._note(parcel))
+        elif parcel.call_id in self._waiting:
+            answer = self._waiting.pop(parcel.call_id)
+            floor = self.session is not None and self.session.caller_has_floor
+            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and not floor)
+            self.given[parcel.call_id] = Given(result, parcel.item)
+            if result.reply_required:
+                self.replying.add(parcel.call_id)
+            self._give_beside(self._pass(parcel, answer, result))
         else:
-            super().place(parcel)
+            self._give_beside(self._answer(parcel))
+
+    async def _pass(self, parcel: Parcel, answer: asyncio.Future[agents.ToolResult], result: agents.ToolResult) -> None:
+        """Let the provider have an output first; LiveKit then finds it there."""
+        giving = asyncio.ensure_future(self._behind_its_call(parcel))
+        self._beside.add(giving)
+        giving.add_done_callback(self._beside.discard)
+        await asyncio.wait({giving}, timeout=PASSES_WITHIN)
+        if not answer.done():
+            answer.set_result(result)
+
+    async def _behind_its_call(self, parcel: Parcel) -> None:
+        line = self.line
+        call = calls(line.chat_ctx.items).get(parcel.call_id) if line is not None else None
+        if line is None or call is None or not self._able.mutable_chat_context:
+            return
+        output = agents.FunctionCallOutput(
+            id=parcel.item, call_id=parcel.call_id, name=call.name, output=parcel.text, is_error=False
+        )
+        async with self._writing:
+            items = list(line.chat_ctx.items)
+            if parcel.call_id in outputs(items):
+                return
+            items.insert(items.index(call) + 1, output)
+            try:
+                await line.update_chat_ctx(agents.ChatContext(items))
+            except agents.llm.RealtimeError as error:
+                self._notice("not_taken", f"the provider has not taken an output: {error}")
+
+    def in_flight(self, calls: int) -> None:
+        """While calls run, replies to the caller's turns are ours where that is possible (O5)."""
+        self.turns.in_flight(calls)
 
     def stop(self) -> None:
         """The session has ended."""
@@ -104,6 +159,9 @@ class LiveKitRealtimePort(LiveKitPort):
     def executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
         """LiveKit has these outputs, and is about to pass them on."""
         for output in event.function_call_outputs:
+            given = self.given.get(output.call_id)
+            if given is not None:
+                output.id = given.item  # it is the same item, wherever it is given (O4)
             self._owed[output.call_id] = (output,)
         self._later(CONFIRMED_WITHIN, self.look)
 
@@ -133,6 +191,10 @@ class LiveKitRealtimePort(LiveKitPort):
     def rebuilt(self) -> None:
         """The provider's connection was replaced: whatever the agent's context has and the provider lacks is given."""
         self._give_beside(self._give(()))
+
+    def forget(self, item: str) -> None:
+        """Take an item of the caller out of the conversation: it was no turn."""
+        self._give_beside(self._give((), without=item))
 
     def lay(self, items: Sequence[ChatItem], agent: agents.Agent) -> None:
         """Put items into the context of an agent that is about to begin: its model gets them with the rest of it."""
@@ -172,7 +234,7 @@ class LiveKitRealtimePort(LiveKitPort):
         if self.session is not None and taken:
             self.session.not_told(taken)
 
-    async def _give(self, new: Sequence[ChatItem]) -> list[str]:
+    async def _give(self, new: Sequence[ChatItem], *, without: str = "") -> list[str]:
         """Put items into the agent's context and the provider's, again where the provider fails (O4, H6).
 
         Returns:
@@ -183,7 +245,7 @@ class LiveKitRealtimePort(LiveKitPort):
                 agent, line = self._room.current_agent, self.line
                 theirs = line.chat_ctx.items if line is not None else ()
                 try:
-                    context = combined(agent.chat_ctx.items, theirs, new)
+                    context = combined(agent.chat_ctx.items, theirs, new, without=without)
                     await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
                     break
                 except agents.llm.RealtimeError as error:
