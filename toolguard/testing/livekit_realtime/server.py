@@ -29,6 +29,7 @@ class Behaviour:
 
     Attributes:
         script: What its model says.
+        connects: Seconds until a new session has its connection.
         round_trip: Seconds that a message and its confirmation need together.
         thinks: Seconds from a request until its response begins.
         transcribes: Seconds from the end of the caller's speech to its transcript.
@@ -39,6 +40,7 @@ class Behaviour:
     """
 
     script: Script
+    connects: float = 0.05
     round_trip: float = 0.05
     thinks: float = 0.05
     transcribes: float = 0.2

@@ -51,6 +51,8 @@ class ScriptedSession(RealtimeSession[str]):
         self.updates: list[tuple[float, str]] = []
         self.closed = False
         self._up = Wire(lambda: model.behaviour.round_trip / 2)
+        self._up.hold()
+        asyncio.get_running_loop().call_later(model.behaviour.connects, self._up.go_on)
         self._mirror = Mirror(self.server, self._up)
         self._tools = ToolContext.empty()
         self._numbers = itertools.count(1)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 OURS = "tg_"
 """How the call ids of pairs begin by which late results are told."""
-ROUND_TRIP = 0.02
-THINKS = 0.02
+ROUND_TRIP = 0.0
+THINKS = 0.0
 _YOU_ARE = re.compile(r"You are (\w+)")
 _LEAVES_WITHIN = 30.0
 
