@@ -74,6 +74,7 @@ class Calls:
             item=call.id,
             injected={**contexts_for(tool, context), CONTEXT: context},
         )
+        responses.served(response, call.call_id)
         slot = session.state.slots.get(number)
         if slot is None or slot.sent:
             port.repeat(call.call_id)

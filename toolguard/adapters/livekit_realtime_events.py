@@ -42,6 +42,8 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         self.moves = RealtimeMoves(self._room, session, out, self.caller) if out is not None else None
         self.nodes = RealtimeNodes(self.toolbox, self.caller, port, self.responses, self.moves)
         self._line = Line(self._room, self)
+        if self.replies is not None:
+            self.replies.on_over = self._calmed
 
     def listen(self) -> None:
         """Follow the events of the LiveKit session, and of the realtime session of whichever agent."""

@@ -46,6 +46,8 @@ class RealtimeMoves(Moves):
     async def leaves(self, agent: agents.Agent) -> None:
         """An agent is about to go: LiveKit waits for all its calls, so they are answered now (H6)."""
         after = self._room.current_agent
+        if after is agent:  # the conversation ends
+            self._session.answering()
         if after is agent or self._session.agent == after.id:
             return
         try:

@@ -108,8 +108,7 @@ class LiveKitRealtimePort(LiveKitPort):
             self._give_beside(self._note(parcel))
         elif parcel.call_id in self._waiting:
             answer = self._waiting.pop(parcel.call_id)
-            floor = self.session is not None and self.session.caller_has_floor
-            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and not floor)
+            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and self._may_reply)
             self.given[parcel.call_id] = Given(result, parcel.item)
             if result.reply_required:
                 self.replying.add(parcel.call_id)
@@ -143,6 +142,12 @@ class LiveKitRealtimePort(LiveKitPort):
                 await line.update_chat_ctx(agents.ChatContext(items))
             except agents.llm.RealtimeError as error:
                 self._notice("not_taken", f"the provider has not taken an output: {error}")
+
+    @property
+    def _may_reply(self) -> bool:
+        """Whether LiveKit may reply to an output by itself: it does so also while the caller speaks (O5)."""
+        floor = self.session is not None and self.session.caller_has_floor
+        return self.answers_by_itself or (self.calm.is_set() and not floor)
 
     def in_flight(self, calls: int) -> None:
         """While calls run, replies to the caller's turns are ours where that is possible (O5)."""
@@ -284,14 +289,23 @@ class LiveKitRealtimePort(LiveKitPort):
     async def _reply(self, before: int) -> None:
         while self._giving:
             await asyncio.wait(self._giving)
-        await self._room.wait_for_idle()
-        if self.responses != before or self.session is None:
+        if not await self._idle() or self.responses != before or self.session is None:
             return
         handle = self._room.generate_reply()
         await handle.wait_for_playout()
         if self.responses == before:
             error = handle.exception()
             self._refused(str(error) if error is not None else "it was interrupted before it began")
+
+    async def _idle(self) -> bool:
+        """Wait until nobody speaks; False where the conversation is over."""
+        try:
+            await self._room.wait_for_idle()
+        except Exception as error:  # LiveKit does not export the class of it
+            if type(error).__name__ != "ActivityClosedError":
+                raise
+            return False
+        return True
 
     def _refused(self, why: str) -> None:
         self._refusals += 1

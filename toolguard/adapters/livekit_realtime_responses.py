@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from toolguard.adapters.livekit_responses import Response, Responses, generation_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.adapters.livekit_features import agents
     from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
@@ -31,6 +33,8 @@ class RealtimeResponses(Responses):
         self._open: dict[str, Response] = {}
         self._complete: dict[str, asyncio.TimerHandle] = {}
         self._replies: dict[str, frozenset[str]] = {}
+        self.on_over: Callable[[], None] = lambda: None
+        """Called when a response has ended."""
 
     # -- beginnings ---------------------------------------------------------------------------------------------
 
@@ -71,6 +75,7 @@ class RealtimeResponses(Responses):
             timer.cancel()
         if self._open.pop(response.id, None) is not None or status == "cancelled":
             response.status = response.status or status
+            self.on_over()
             self._session.generation_ended(response.id, status)
 
     def heard(self, handle: agents.voice.SpeechHandle | None) -> None:

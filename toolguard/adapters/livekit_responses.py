@@ -27,7 +27,9 @@ class Response:
         handle: The speech that it belongs to.
         begun: Whether the session knows of it: one that LiveKit makes ahead of time may never be used.
         status: How its stream ended; empty while it lasts.
+        over: Whether the session knows that it is over.
         calls: Its calls, in order.
+        coming: Guarded calls of it that LiveKit has not made yet: until then it is not over (O9).
         broken: Calls of it that were no whole ones, by id and name.
         spoke: Whether it said anything.
     """
@@ -38,6 +40,8 @@ class Response:
         self.begun = False
         self.status = ""
         self.calls: list[str] = []
+        self.coming: set[str] = set()
+        self.over = False
         self.broken: list[tuple[str, str]] = []
         self.spoke = False
 
@@ -102,8 +106,7 @@ class Responses:
         self._port.responses += 1
         self._session.answering()
         self._session.generation_began(response.id)
-        if response.status:
-            self._over(response)
+        self._over(response)
 
     async def follow(self, stream: AsyncIterable[Any], response: Response) -> AsyncIterator[Any]:
         """Pass on what the model says; a call that is no whole one is not passed on (O10)."""
@@ -120,8 +123,7 @@ class Responses:
             if close is not None:
                 await close()
             response.status = status
-            if response.begun:
-                self._over(response)
+            self._over(response)
 
     def _seen(self, chunk: Any, response: Response) -> Any:
         delta = chunk.delta if isinstance(chunk, agents.llm.ChatChunk) else None
@@ -134,11 +136,18 @@ class Responses:
         for call in whole:
             response.calls.append(call.call_id)
             self._by_call[call.call_id] = response
+            if call.name in self._guarded:
+                response.coming.add(call.call_id)
         if len(whole) == len(delta.tool_calls):
             return chunk
         return chunk.model_copy(update={"delta": delta.model_copy(update={"tool_calls": whole})})
 
     def _over(self, response: Response) -> None:
+        if not response.begun or not response.status or response.over:
+            return
+        if response.coming and response.status == "completed" and not response.handle.done():
+            return
+        response.over = True
         session = self._session
         for call_id, name in response.broken:
             session.incomplete(call_id, name, generation=response.id, kept=False)
@@ -166,6 +175,11 @@ class Responses:
             response.calls.append(call_id)
         return response, response.calls.index(call_id)
 
+    def served(self, response: Response, call_id: str) -> None:
+        """The session has a call of this response."""
+        response.coming.discard(call_id)
+        self._over(response)
+
     def done(self, handle: agents.voice.SpeechHandle) -> None:
         """A speech has ended: what its last response told and nobody heard out is told again."""
         if handle in self._expected:
@@ -173,6 +187,7 @@ class Responses:
         response = self._last.pop(handle.id, None)
         if response is None or not response.begun:
             return
+        self._over(response)
         if handle.interrupted or not (response.spoke or response.calls):
             self._session.cut_off(response.id)
 

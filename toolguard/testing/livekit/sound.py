@@ -29,10 +29,11 @@ class QuietVoice(tts.TTS[Any]):
 
     Args:
         seconds: How long a piece of text takes.
+        streaming: Whether it speaks each piece as it comes, and not only whole sentences.
     """
 
-    def __init__(self, seconds: Callable[[str], float] = by_letters) -> None:
-        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
+    def __init__(self, seconds: Callable[[str], float] = by_letters, *, streaming: bool = False) -> None:
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=streaming), sample_rate=RATE, num_channels=1)
         self.seconds = seconds
 
     def synthesize(
@@ -40,6 +41,10 @@ class QuietVoice(tts.TTS[Any]):
     ) -> tts.ChunkedStream:
         """Speak a text."""
         return _Speaking(self, text, conn_options, self.seconds(text))
+
+    def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
+        """Speak pieces as they come."""
+        return _Going(self, conn_options)
 
 
 class _Speaking(tts.ChunkedStream):
@@ -51,6 +56,21 @@ class _Speaking(tts.ChunkedStream):
         output_emitter.initialize(request_id="v", sample_rate=RATE, num_channels=1, mime_type="audio/pcm")
         output_emitter.push(b"\0\0" * max(1, int(RATE * self._seconds)))
         output_emitter.flush()
+
+
+class _Going(tts.SynthesizeStream):
+    def __init__(self, voice: QuietVoice, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=voice, conn_options=conn_options)
+        self._voice = voice
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(request_id="v", sample_rate=RATE, num_channels=1, mime_type="audio/pcm", stream=True)
+        output_emitter.start_segment(segment_id="s")
+        async for piece in self._input_ch:
+            if isinstance(piece, str):
+                output_emitter.push(b"\0\0" * max(1, int(RATE * self._voice.seconds(piece))))
+            output_emitter.flush()
+        output_emitter.end_segment()
 
 
 class Microphone(AudioInput):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from toolguard.testing.scenarios.livekit_realtime_driver import LiveKitRealtime
-from toolguard.testing.scenarios.livekit_realtime_naive import NaiveLiveKitRealtime
+from toolguard.testing.scenarios.livekit_driver import LiveKit
+from toolguard.testing.scenarios.livekit_naive import NaiveLiveKit
+from toolguard.testing.scenarios.livekit_realtime_driver import LiveKitRealtime, NaiveLiveKitRealtime
 from toolguard.testing.scenarios.realtime_driver import OpenAIRealtime
 from toolguard.testing.scenarios.realtime_naive import NaiveRealtime
 
 if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Driver
 
-ADAPTERS: tuple[str, ...] = ("openai_realtime", "livekit_realtime")
+ADAPTERS: tuple[str, ...] = ("openai_realtime", "livekit", "livekit_realtime")
 """The adapters that scenarios are played over."""
 
 
@@ -22,7 +23,12 @@ def guarded(adapter: str) -> Driver:
     Raises:
         KeyError: There is none of this name.
     """
-    return {"openai_realtime": OpenAIRealtime, "livekit_realtime": LiveKitRealtime}[adapter]()
+    made: dict[str, Driver] = {
+        "openai_realtime": OpenAIRealtime(),
+        "livekit": LiveKit(),
+        "livekit_realtime": LiveKitRealtime(),
+    }
+    return made[adapter]
 
 
 def naive(adapter: str) -> Driver:
@@ -31,4 +37,9 @@ def naive(adapter: str) -> Driver:
     Raises:
         KeyError: There is none of this name.
     """
-    return {"openai_realtime": NaiveRealtime, "livekit_realtime": NaiveLiveKitRealtime}[adapter]()
+    made: dict[str, Driver] = {
+        "openai_realtime": NaiveRealtime(),
+        "livekit": NaiveLiveKit(),
+        "livekit_realtime": NaiveLiveKitRealtime(),
+    }
+    return made[adapter]
