@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
 
-QUIET = 0.1
-"""Seconds after its last call at which a response counts as complete: LiveKit does not tell."""
+QUIET = 5.0
+"""Seconds after its last call at which a response counts as complete where LiveKit has not told."""
 
 
 class RealtimeResponses(Responses):
@@ -57,7 +57,7 @@ class RealtimeResponses(Responses):
         self._session.generation_began(response.id)
 
     def of_call(self, context: agents.RunContext[Any]) -> tuple[Response, int]:
-        """The response that made a call, and the call's place in it; it is complete when none follows for a moment."""
+        """The response that made a call, and the call's place in it; it is complete when LiveKit says so."""
         found = super().of_call(context)
         response = found[0]
         timer = self._complete.pop(response.id, None)
@@ -77,6 +77,12 @@ class RealtimeResponses(Responses):
             response.status = response.status or status
             self.on_over()
             self._session.generation_ended(response.id, status)
+
+    def complete(self, handle: agents.voice.SpeechHandle | None) -> None:
+        """LiveKit waits for the tools of a speech: all of its response has come."""
+        response = self._last.get(handle.id) if handle is not None else None
+        if response is not None:
+            self.over(response)
 
     def heard(self, handle: agents.voice.SpeechHandle | None) -> None:
         """A response is heard: nobody waits for it any more, so news may enter the context while it is played."""

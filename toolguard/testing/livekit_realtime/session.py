@@ -242,14 +242,14 @@ class ScriptedSession(RealtimeSession[str]):
     def _speech_stopped(self) -> None:
         self.emit("input_speech_stopped", InputSpeechStoppedEvent(user_transcription_enabled=True))
 
-    def _transcript(self, item: str, words: str, final: bool) -> None:
+    def _transcript(self, item: str, words: str, final: bool, began: float | None = None) -> None:
         if not self.capabilities.user_transcription:
             return
         if final:
             self._mirror.worded(item, words)
         self.emit(
             "input_audio_transcription_completed",
-            InputTranscriptionCompleted(item_id=item, transcript=words, is_final=final),
+            InputTranscriptionCompleted(item_id=item, transcript=words, is_final=final, turn_started_at=began),
         )
 
     # -- the line -----------------------------------------------------------------------------------------------

@@ -20,10 +20,13 @@ LACKS: Mapping[str, str] = MappingProxyType(
         "cancel_frame": "livekit/agents/llm/realtime.py, RealtimeSession: no event cancels a call by its id",
         "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
         "frame_order": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
+        "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
+        "second_line": "livekit/agents/llm/realtime.py, RealtimeSession: a plugin replaces its connection by itself",
         "half_calls": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
     }
 )
 HAS = frozenset(HOOKS) - set(LACKS)
+VERBS = LiveKitRealtimeStage.verbs - {"model.opens_call", "model.adds_arguments"}
 
 
 class LiveKitRealtime(LiveKit):
@@ -32,7 +35,7 @@ class LiveKitRealtime(LiveKit):
     name = NAME
     hooks = HAS
     lacks = LACKS
-    verbs = LiveKitRealtimeStage.verbs
+    verbs = VERBS
     place = RealtimeSetting
 
 
@@ -42,5 +45,5 @@ class NaiveLiveKitRealtime(NaiveLiveKit):
     name = NAME
     hooks = HAS
     lacks = LACKS
-    verbs = LiveKitRealtimeStage.verbs
+    verbs = VERBS
     place = RealtimeSetting

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.stage import Named
 
 
+_FILLER = "Say exactly this"
+
+
 class RealtimeSide(PipelineSide):
     """The framework's side of a play: the caller is heard by the model's server.
 
@@ -93,6 +96,13 @@ class LiveKitRealtimeStage(LiveKitStage):
     def replies(self, asked: Asked) -> None:
         """The server's model has been asked: the response is made by the timeline."""
         response = self.side.server.responses[-1]
+        if _FILLER in asked.instructions:
+            said = asked.instructions.rpartition(_FILLER)[2]
+            fields = {"instructions": said}
+            self.requests.append(Request(self.now(), asked.by, accepted=True, aside=True, fields=fields))
+            response.say(said, 1.0)
+            response.finish()
+            return
         turn = self.asked(items_of(asked.context.items), by=asked.by, line=self.line, speaking=asked.speaking)
         response.on_ended = turn.ended
         self.spawn(self._make(response, turn))
