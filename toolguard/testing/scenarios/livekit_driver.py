@@ -77,6 +77,7 @@ class _Process:
             self._stack.enter_context(beside(guard, setting.app))
         setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
         room = setting.connect()
+        self._stack.push_async_callback(setting.leave)
         protected = protect(room, guard, id=SESSION, agent=FIRST)
         self.session = setting.app["session"] = await self._stack.enter_async_context(protected)
         setting.stage.application = self
@@ -110,7 +111,6 @@ class _Process:
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
         self._setting.side.open = False
-        await self._setting.leave()
         await self._stack.aclose()
 
     async def again(self) -> None:

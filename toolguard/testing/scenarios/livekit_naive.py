@@ -27,6 +27,11 @@ _LACKS = {
     "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
     "frame_order": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
     "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
+    "replaced_responses": "livekit/agents/voice/agent_activity.py, AgentActivity.on_end_of_turn: what is said "
+    "next is a turn of its own",
+    "second_line": "livekit/agents/llm/llm.py, LLM.chat: each request is one of its own, no line could break",
+    "fixed_speech": "livekit/agents/voice/agent_activity.py, AgentActivity._interrupt_by_audio_activity: a speech that "
+    "is not to be interrupted drops the caller's turn",
     "half_calls": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
 }
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from livekit.agents import Agent, AgentSession
 from livekit.agents.llm import AgentHandoff, ChatMessage, FunctionCallOutput
 
+from toolguard.adapters.livekit_responses import AGAIN
 from toolguard.testing.livekit import Loudspeaker, Microphone, QuietVoice, ScriptedModel, one_clock
 from toolguard.testing.scenarios.evidence import EPOCH, problems_of
 from toolguard.testing.scenarios.ground import Ground
 from toolguard.testing.scenarios.ledger import acts_in
 from toolguard.testing.scenarios.livekit_stage import LiveKitStage, PipelineSide, items_of
-from toolguard.testing.scenarios.played import Cut, Played, Sent
+from toolguard.testing.scenarios.played import Cut, Played, Request, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,15 +24,18 @@ if TYPE_CHECKING:
 
     from livekit.agents.llm import ChatContext
 
-    from toolguard.testing.livekit import Request
+    from toolguard.testing import livekit
     from toolguard.testing.scenarios.kit import Room, Script
 
 OURS = "tg_"
 """How the call ids of pairs begin by which late results are told."""
+SHOWN_AGAIN = "_o"
+"""How the ids of outputs end that another model's context is shown again."""
 FIRST = "A"
 """The agent that a conversation begins with."""
-ENDPOINTING = 0.2
-"""Seconds of silence after which LiveKit takes the caller's turn as ended."""
+ENDPOINTING = 0.15
+"""Seconds of silence after which LiveKit takes the caller's turn as ended; the words come a moment before."""
+WORDS_AFTER = 0.1
 _LEAVES_WITHIN = 30.0
 
 
@@ -50,6 +55,7 @@ class Setting(Ground[LiveKitStage]):
         self._outputs: list[Sent] = []
         self._notes: list[Sent] = []
         self._cuts: list[Cut] = []
+        self._ended: dict[str, float] = {}
         self._floors: list[tuple[float, str]] = []
         self._known: set[str] = set()
         self._lines = -1
@@ -78,27 +84,31 @@ class Setting(Ground[LiveKitStage]):
             "interruption": {"mode": "vad", "resume_false_interruption": False, "min_duration": 0.0},
             "preemptive_generation": {"enabled": False},
         }
+        voice = QuietVoice(self._seconds, streaming=True)
         room: AgentSession[None] = AgentSession(
             llm=ScriptedModel(self._answers),
             stt=self.side.ears,
             vad=self.side.detector,
-            tts=QuietVoice(self._seconds, streaming=True),
+            tts=voice,
             aec_warmup_duration=None,
             turn_handling=turns,
         )
-        room.input.audio, room.output.audio = Microphone(), Loudspeaker()
+        room.input.audio, room.output.audio = Microphone(), Loudspeaker(voice)
         self.room = self.side.room = room
         listening: Callable[..., Any] = room.on
         listening("user_state_changed", self._heard)
         listening("function_tools_executed", self._executed)
         listening("conversation_item_added", self._added)
+        listening("tool_execution_updated", self._tool)
+        listening("speech_created", self._speech)
         return room
 
-    def _answers(self, request: Request) -> Any:
+    def _answers(self, request: livekit.Request) -> Any:
         return self.stage.answers(request)
 
     def _seconds(self, text: str) -> float:
-        return self.stage.milliseconds(text) / 1000
+        shown = len(text.strip())
+        return self.stage.milliseconds(text) / 1000 * (len(text) / shown if shown else 0.0)
 
     async def leave(self) -> None:
         """LiveKit's session ends."""
@@ -118,8 +128,19 @@ class Setting(Ground[LiveKitStage]):
 
     def _executed(self, event: Any) -> None:
         for output in event.function_call_outputs:
-            self._outputs.append(Sent(self.stage.now(), output.output, output.id, output.call_id, self._lines))
             self._known.add(output.id)
+            self._outputs.append(replace(self._sent(output), at=self._ended.pop(output.call_id, self.stage.now())))
+
+    def _tool(self, event: Any) -> None:
+        if event.update.type == "tool_call_ended":
+            self._ended[event.update.call_id] = self.stage.now()
+
+    def _speech(self, event: Any) -> None:
+        if event.source == "say":
+            self.stage.requests.append(Request(self.stage.now(), "client", accepted=True, aside=True))
+
+    def _sent(self, output: FunctionCallOutput) -> Sent:
+        return Sent(self.stage.now(), output.output, output.id, output.call_id, self._lines)
 
     def _added(self, event: Any) -> None:
         item = event.item
@@ -131,7 +152,8 @@ class Setting(Ground[LiveKitStage]):
                 self.app.setdefault("moved", []).append(self.stage.now())
         elif isinstance(item, ChatMessage) and item.role == "assistant" and item.interrupted:
             heard = int(self.stage.now() - self._spoke_at())
-            self._cuts.append(Cut(self.stage.now(), item.text_content or "", heard))
+            if len((item.text_content or "").strip()) < len(self.stage.saying.strip()):
+                self._cuts.append(Cut(self.stage.now(), self.stage.saying, heard))
 
     def _spoke_at(self) -> float:
         output = self.room.output.audio
@@ -145,6 +167,8 @@ class Setting(Ground[LiveKitStage]):
                 self._known.add(item.id)
                 if item.call_id == item.id and item.id.startswith(OURS):
                     self._notes.append(Sent(self.stage.now(), item.output, item.id, line=self._lines))
+                elif item.id.startswith(OURS) and not item.id.endswith(SHOWN_AGAIN):
+                    self._outputs.append(self._sent(item))
 
     # -- what is left of it -------------------------------------------------------------------------------------
 
@@ -162,11 +186,11 @@ class Setting(Ground[LiveKitStage]):
             notes=self._notes,
             items=items,
             problems=problems_of(items),
-            given=self._outputs,
+            given=[replace(one, call=one.call.partition(AGAIN)[0]) for one in self._outputs],
             cuts=self._cuts,
             floors=self._floors,
             onsets=self._onsets,
-            turn_ms=ENDPOINTING * 1000,
+            turn_ms=(ENDPOINTING - WORDS_AFTER) * 1000,
             acts=acts_in(self.ledger),
             faults=tuple(self.faults),
             lag=stage.lag,
