@@ -111,10 +111,10 @@ class LiveKitRealtimePort(LiveKitPort):
         """
         if parcel.note or not parcel.call_id or parcel.form == "conflict":
             self._give_beside(self._note(parcel))
-            self.repeat(parcel.call_id)
+            self.repeat(parcel.call_id, parcel.call_id, 0, reply=False)
         elif parcel.call_id in self._waiting:
             answer = self._waiting.pop(parcel.call_id)
-            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and self._may_reply(parcel.call_id))
+            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and self._may_reply(parcel))
             self.given[parcel.call_id] = Given(result, parcel.item)
             if result.reply_required:
                 self.replying.add(parcel.call_id)
@@ -149,15 +149,22 @@ class LiveKitRealtimePort(LiveKitPort):
             except agents.llm.RealtimeError as error:
                 self._notice("not_taken", f"the provider has not taken an output: {error}")
 
-    def _may_reply(self, call_id: str) -> bool:
+    def _may_reply(self, parcel: Parcel) -> bool:
         """Whether LiveKit may reply to an output by itself: it would also while the caller speaks (O5)."""
-        floor = self.session is not None and self.session.caller_has_floor
-        return self.answers_by_itself or (self.calm.is_set() and not floor and not self.is_cut_off(call_id))
+        taken = self.session is not None and self.session.line_taken(parcel.calls)
+        return self.answers_by_itself or not (taken or self.is_cut_off(parcel.call_id))
 
     def expect(self, call: agents.FunctionCall) -> asyncio.Future[agents.ToolResult]:
         """The future of a call's output, one for all that wait for the same call."""
         waiting = self._waiting.get(call.call_id)
         return super().expect(call) if waiting is None else waiting
+
+    def repeat(self, call_id: str, first: str, number: int, *, reply: bool) -> None:  # noqa: ARG002
+        """A call came again under its id: it stands there once, and what it was answered is the answer (S5)."""
+        given = self.given.get(first)
+        answer = self._waiting.pop(call_id, None) if given is not None else None
+        if answer is not None and given is not None and not answer.done():
+            answer.set_result(agents.ToolResult(given.result.output, reply_required=reply))
 
     def say(self, text: str) -> None:
         """Speak a filler: by a voice of LiveKit's, or by the model, whose words are then taken out of the contexts."""

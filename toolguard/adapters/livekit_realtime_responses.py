@@ -88,7 +88,7 @@ class RealtimeResponses(Responses):
         """A response is heard: nobody waits for it any more, so news may enter the context while it is played."""
         response = self._last.get(handle.id) if handle is not None else None
         if response is not None:
-            response.spoke = True
+            response.text = response.text or "..."
             self.over(response)
 
     def executed(self, handle: agents.voice.SpeechHandle, owed: frozenset[str], *, replies: bool) -> None:
@@ -103,9 +103,10 @@ class RealtimeResponses(Responses):
 
     def done(self, handle: agents.voice.SpeechHandle) -> None:
         """A speech has ended: what it told and nobody heard out is told again, and what it should have told as well."""
-        response = self._last.get(handle.id)
-        super().done(handle)
+        response = self._last.pop(handle.id, None)
         if response is not None:
+            if handle.interrupted or not (response.text or response.calls):
+                self._session.cut_off(response.id)
             self.over(response, "cancelled" if handle.interrupted else "completed")
         owed = self._replies.pop(generation_of(handle), frozenset())
         if owed:

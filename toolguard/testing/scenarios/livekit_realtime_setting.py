@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from livekit.agents import AgentSession
 from livekit.agents.llm import FunctionCallOutput
 
-from toolguard.testing.livekit import Loudspeaker, Microphone, one_clock
+from toolguard.testing.livekit import Loudspeaker, Microphone, QuietVoice, one_clock
 from toolguard.testing.livekit_realtime import ScriptedRealtimeModel
 from toolguard.testing.scenarios.evidence import EPOCH, problems_of
 from toolguard.testing.scenarios.ledger import acts_in
@@ -47,7 +47,8 @@ class RealtimeSetting(Setting):
         room: AgentSession[None] = AgentSession(
             llm=self.model, vad=None, aec_warmup_duration=None, turn_handling={"turn_detection": "realtime_llm"}
         )
-        room.input.audio, room.output.audio = Microphone(), Loudspeaker()
+        self.stage.voice = QuietVoice()
+        room.input.audio, room.output.audio = Microphone(), Loudspeaker(self.stage.voice)
         self.room = self.side.room = room
         listening: Callable[..., Any] = room.on
         listening("user_state_changed", self._heard)

@@ -11,6 +11,7 @@ from toolguard.testing.scenarios.played import Request
 from toolguard.testing.scenarios.realtime_network import arguments_of
 
 if TYPE_CHECKING:
+    from toolguard.testing.livekit import QuietVoice
     from toolguard.testing.livekit_realtime import Asked, Response, ScriptedRealtimeModel, ScriptedServer
     from toolguard.testing.scenarios.context_stage import By, Turn
     from toolguard.testing.scenarios.data import Step
@@ -72,6 +73,8 @@ class LiveKitRealtimeStage(LiveKitStage):
     """
 
     side: RealtimeSide
+    voice: QuietVoice
+    """Knows how long what is said takes: LiveKit is told which words were heard, as its rooms tell it."""
 
     def __init__(self, script: Script, side: RealtimeSide, base: float, model: ScriptedRealtimeModel) -> None:
         super().__init__(script, side, base, {"caller.stops": LiveKitRealtimeStage.hushes})
@@ -107,12 +110,12 @@ class LiveKitRealtimeStage(LiveKitStage):
         response.on_ended = turn.ended
         self.spawn(self._make(response, turn))
 
-    @staticmethod
-    async def _make(response: Response, turn: Turn) -> None:
+    async def _make(self, response: Response, turn: Turn) -> None:
         async for step in turn:
             if not response.active:
                 return
             if step.does == "says":
+                self.voice.pieces.append((step.text, step.ms / 1000))
                 response.say(step.text, step.ms / 1000)
             else:
                 response.call(Call(step.tool, step.call, arguments_of(step)))
