@@ -47,7 +47,7 @@ class RealtimeMoves(Moves):
         if asked or words:
             self._session.begin()
         if asked:
-            self._session.reply_refused("another agent has the conversation now, and replies")
+            self._session.not_told(())  # by the agent that has left; the next one replies
 
     async def leaves(self, agent: agents.Agent) -> None:
         """An agent is about to go: LiveKit waits for all its calls, so they are answered now (H6)."""
