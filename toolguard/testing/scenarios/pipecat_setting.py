@@ -166,7 +166,7 @@ class PipecatSetting(Ground[ContextStage]):
         part = self.begins()
         self.opens(ContextStage(part, self.side, self.base))
         self.stage.spawn(self.side.carry())
-        self.stage.spawn(self.watch.watch())
+        self.loop.busy_while(self.watch.idle)
         if self.since is not None:
             await self.stage.until(self.since)
         return self
