@@ -80,8 +80,6 @@ class LiveKitStage(ContextStage):
     side: PipelineSide
     line = 0
     """The how-manieth agent, or session, of the play has the conversation."""
-    saying = ""
-    """All that the newest response has said."""
     _seen: frozenset[str] = frozenset()
 
     async def answers(self, request: Request) -> AsyncGenerator[str | Call]:
@@ -91,12 +89,10 @@ class LiveKitStage(ContextStage):
         by, self.side.asked_by = self.side.asked_by or ("platform" if users - self._seen else "client"), None
         self._seen |= users
         turn = self.asked(items_of(items), by=by, line=self.line, speaking=self.side.speaking)
-        status, said = "cancelled", ""
+        status = "cancelled"
         try:
             async for step in turn:
                 if step.does == "says":
-                    said += step.text
-                    self.saying = said
                     yield step.text
                 else:
                     yield Call(step.tool, step.call, arguments_of(step))
