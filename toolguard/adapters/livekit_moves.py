@@ -108,13 +108,15 @@ class Moves:
 
     async def _bring(self, agent: agents.Agent) -> None:
         """Put what the new agent's context lacks of the calls into it."""
+        renewed = self._renewed(agent)
+        if renewed is not None:
+            await self._port.replace(agent, renewed)
         await self._port.put(self._lacking(agent), agent)
 
     def _lacking(self, agent: agents.Agent) -> list[agents.llm.ChatItem]:
         """What an agent's context lacks of the calls: as pairs, or as text where the agent lacks the tool."""
         packet = self._session.packet
         names = tool_names([*self._room.tools, *agent.tools])
-        await self._renew(agent, packet)
         there = {item.call_id for item in agent.chat_ctx.items if item.type == "function_call_output"}
         calls = [one for one in packet.items if one.kind == "call" and one.call_id not in there]
         items: list[agents.llm.ChatItem] = [item for one in calls for item in self._shown(packet, one, names)]
@@ -127,9 +129,13 @@ class Moves:
         self._brought.update(item.id for item in items)
         return items
 
-    async def _renew(self, agent: agents.Agent, packet: HandoffPacket) -> None:
-        """Put results in the place of their placeholders, and drop the notes that told of them (O11)."""
-        state = self._session.state
+    def _renewed(self, agent: agents.Agent) -> list[agents.llm.ChatItem] | None:
+        """The agent's context with results in the place of placeholders, without notes that told of them (O11).
+
+        Returns:
+            None where it is as it should be.
+        """
+        state, packet = self._session.state, self._session.packet
         newest = {one.call_id: one.text for one in packet.items if one.kind == "call" and one.call_id}
         stale = {
             item.call_id
@@ -143,12 +149,12 @@ class Moves:
         }
         items = [one for one in agent.chat_ctx.items if getattr(one, "call_id", "") not in gone]
         if not stale and len(items) == len(agent.chat_ctx.items):
-            return
+            return None
         for at, item in enumerate(items):
             if item.type == "function_call_output" and item.call_id in stale:
                 items[at] = item.model_copy(update={"output": newest[item.call_id], "is_error": False})
                 self._port.given.pop(item.call_id, None)
-        await self._port.replace(agent, items)
+        return items
 
     def _shown(self, packet: HandoffPacket, one: PacketItem, names: set[str]) -> list[agents.llm.ChatItem]:
         at = self._port.made.get(one.call_id, agents.ChatMessage(role="system", content=[]).created_at)
