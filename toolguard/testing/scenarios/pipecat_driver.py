@@ -114,7 +114,7 @@ class _Process:
         """The next agent has a pipeline of its own; the one before it is left a little later."""
         setting, before = self._setting, self._agents[-1]
         tools = setting.workshop.guarded()
-        line = setting.line(function_schemas(tools), [{"role": "system", "content": f"You are {to}."}])
+        line = setting.line(function_schemas(tools))
         await self._talks(line, protect(line.worker, self.guard, packet=packet, agent=to, tools=tools))
         setting.app.setdefault("moved", []).append(setting.stage.now())
         setting.floors.append((setting.stage.now(), to))

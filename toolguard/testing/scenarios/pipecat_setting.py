@@ -25,6 +25,7 @@ from toolguard.testing.pipecat import Called, ScriptedModel, ScriptedVoice, pipe
 from toolguard.testing.scenarios.context_stage import ContextStage
 from toolguard.testing.scenarios.ground import Ground
 from toolguard.testing.scenarios.pipecat_evidence import Watch, collect, items_of
+from toolguard.testing.scenarios.played import Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -187,8 +188,14 @@ class PipecatSetting(Ground[ContextStage]):
             voice=ScriptedVoice(lambda text: stage.milliseconds(text) / 1000),
             endpointing=ENDPOINTING,
         )
+        line.voice.on_filler = self._filler
         self.lines.append(line)
         return line
+
+    def _filler(self, text: str) -> None:
+        """Speech beside the conversation was asked for."""
+        now, said = self.stage.now(), {"instructions": text}
+        self.stage.requests.append(Request(at=now, by="client", accepted=True, aside=True, fields=said))
 
     async def run(self, line: Line) -> AsyncExitStack:
         """Run a pipeline until its stack is closed; the caller and the application are at it from now on."""
