@@ -14,7 +14,7 @@ from toolguard.render.livekit import pair
 from toolguard.render.parts import opening, short, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from toolguard.adapters.livekit_caller import Caller
     from toolguard.adapters.livekit_port import LiveKitPort
@@ -55,6 +55,7 @@ class Moves:
             return
         self._here = agent
         words, self._caller.unplaced = self._caller.unplaced, []
+        self._caller.moved()
         work = self._move(agent, words) if before else self._go_on(agent)
         self._arriving = asyncio.create_task(self._safely(work), name="toolguard:livekit-move")
 
@@ -67,9 +68,15 @@ class Moves:
         here = self._here
         if here is not None:
             there = {item.id for item in chat_ctx.items}
-            chat_ctx.insert([item for item in here.chat_ctx.items if item.id in self._brought and item.id not in there])
+            now = {item.id: item for item in here.chat_ctx.items}
+            chat_ctx.items[:] = [now.get(item.id, item) for item in chat_ctx.items if self._stands(item, now)]
+            chat_ctx.insert([item for item in now.values() if item.id in self._brought and item.id not in there])
         if arriving.done():
             self._arriving = None
+
+    def _stands(self, item: agents.llm.ChatItem, now: Mapping[str, object]) -> bool:
+        """Whether an item of the request is still in the agent's context, or was never one of our notes."""
+        return item.id in now or getattr(item, "call_id", "") not in self._port.noted
 
     def stop(self) -> None:
         """The session ends."""
@@ -103,6 +110,7 @@ class Moves:
         """Put what the new agent's context lacks of the calls into it: as pairs, or as text where it lacks the tool."""
         packet = self._session.packet
         names = tool_names([*self._room.tools, *agent.tools])
+        await self._renew(agent, packet)
         there = {item.call_id for item in agent.chat_ctx.items if item.type == "function_call_output"}
         calls = [one for one in packet.items if one.kind == "call" and one.call_id not in there]
         items = [item for one in calls for item in self._shown(packet, one, names)]
@@ -114,6 +122,29 @@ class Moves:
             )
         self._brought.update(item.id for item in items)
         await self._port.put(items, agent)
+
+    async def _renew(self, agent: agents.Agent, packet: HandoffPacket) -> None:
+        """Put results in the place of their placeholders, and drop the notes that told of them (O11)."""
+        state = self._session.state
+        newest = {one.call_id: one.text for one in packet.items if one.kind == "call" and one.call_id}
+        stale = {
+            item.call_id
+            for item in agent.chat_ctx.items
+            if item.type == "function_call_output" and newest.get(item.call_id, item.output) != item.output
+        }
+        gone = {
+            name
+            for name, calls in self._port.noted.items()
+            if all(state.slots[call].call_id in newest for call in calls)
+        }
+        items = [one for one in agent.chat_ctx.items if getattr(one, "call_id", "") not in gone]
+        if not stale and len(items) == len(agent.chat_ctx.items):
+            return
+        for at, item in enumerate(items):
+            if item.type == "function_call_output" and item.call_id in stale:
+                items[at] = item.model_copy(update={"output": newest[item.call_id], "is_error": False})
+                self._port.given.pop(item.call_id, None)
+        await self._port.replace(agent, items)
 
     def _shown(self, packet: HandoffPacket, one: PacketItem, names: set[str]) -> list[agents.llm.ChatItem]:
         at = self._port.made.get(one.call_id, agents.ChatMessage(role="system", content=[]).created_at)
@@ -129,6 +160,7 @@ class Moves:
         if agent is not None:
             self._arriving = asyncio.create_task(self._safely(self._bring(agent)), name="toolguard:livekit-move")
             self._session.shows("amended")
+            self._session.not_told(())
 
     # -- another process ----------------------------------------------------------------------------------------
 

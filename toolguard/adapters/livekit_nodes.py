@@ -77,6 +77,8 @@ class Nodes:
             response = self._responses.asked() if self._responses is not None else None
             if self._moves is not None:
                 await self._moves.ready(chat_ctx)
+            if self._responses is not None and response is not None and response.handle.scheduled:
+                self._responses.begin(response)
             self._toolbox.adapt(tools)
             if self._port is not None:
                 self._show(chat_ctx, self._port)
