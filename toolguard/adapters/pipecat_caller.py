@@ -40,7 +40,7 @@ class Caller:
         self._turn_words = False
         self._words = ""
         self._kinds: dict[str, str] = {}
-        self._just_said = False
+        self._just_said = self._blanked = False
         self.awaited: tuple[int, ...] = ()
         """Calls that the caller's last turn takes back: a reply to it waits for their answers (G8)."""
         self._stopped_at = float("-inf")
@@ -97,7 +97,7 @@ class Caller:
     def heard(self, frame: frames.Frame) -> None:
         """The user aggregator has processed a frame."""
         if isinstance(frame, frames.TranscriptionFrame):
-            self._just_said = False
+            self._just_said = self._blanked = False
 
     def tells(self, frame: frames.Frame) -> None:
         """The user aggregator, which decides about turns, is about to tell of something."""
@@ -109,7 +109,7 @@ class Caller:
             self._starts()
         elif isinstance(frame, frames.UserStartedSpeakingFrame):
             if not self._turn:
-                self._turn, self._turn_words = True, self._just_said
+                self._turn, self._turn_words = True, self._just_said and not self._blanked
                 if not self._just_said:  # words that begin a turn by themselves have settled already
                     self._starts()
         elif isinstance(frame, frames.VADUserStoppedSpeakingFrame):
@@ -151,17 +151,21 @@ class Caller:
     def _said(self, frame: frames.TranscriptionFrame) -> None:
         """A piece of the caller's turn: while they speak it is not known whether more follows."""
         text = frame.text.strip()
-        if not text:
-            return
-        self._just_said = self._turn_words = True
         if self._speaking:
-            self._words = self._with(text)
-            self._session.caller_said(self._words, onset=self._speaking, final=False)
+            if text:
+                self._just_said = self._turn_words = True
+                self._words = self._with(text)
+                self._session.caller_said(self._words, onset=self._speaking, final=False)
             return
+        if not text and frame.text:
+            return  # our own word that no words come
         onset, calls = self._onset, self._port.open if self._port is not None else 0
-        placed = self._port is not None and self._session.amendable
+        placed = self._port is not None and (self._session.amendable or self._session.successor is not None)
+        self._just_said = True
         self._kinds.pop(onset, None)
         self._session.caller_said(text, onset=onset)
         if placed or (calls and self._kinds.get(onset) in _NO_TURN):
-            frame.text, self._turn_words = _NOTHING, False
+            frame.text, self._turn_words, self._blanked = _NOTHING, False, True
             self._session.no_reply_coming()
+        elif text:
+            self._turn_words = True

@@ -178,8 +178,8 @@ class PipecatSetting(Ground[ContextStage]):
         self.stage.stop()
         await asyncio.sleep(0)
 
-    def line(self, tools: Sequence[Any], messages: Sequence[Any] = ()) -> Line:
-        """Another pipeline, which the play goes on over."""
+    def line(self, tools: Sequence[Any], messages: Sequence[Any] = (), *, recovers: bool = True) -> Line:
+        """Another pipeline, which the play goes on over; whether it ``recovers`` turns without words, as by default."""
         stage = self.stage
         line = pipecat_line(
             lambda _asked: [],
@@ -187,6 +187,7 @@ class PipecatSetting(Ground[ContextStage]):
             model=StageModel(stage, self.side, len(self.lines)),
             voice=ScriptedVoice(lambda text: stage.milliseconds(text) / 1000),
             endpointing=ENDPOINTING,
+            recovers=recovers,
         )
         line.voice.on_filler = self._filler
         self.lines.append(line)
