@@ -169,5 +169,7 @@ class Caller:
         if placed or (calls and self._kinds.get(onset) in _NO_TURN):
             frame.text, self._turn_words, self._blanked = _NOTHING, False, True
             self._session.no_reply_coming()
+            if placed and self._kinds.get(onset) not in _NO_TURN:  # the words stand in the context, and want an answer
+                self._session.wants_reply()
         elif text:
             self._turn_words = True
