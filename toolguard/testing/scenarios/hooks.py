@@ -14,6 +14,7 @@ HOOKS: Mapping[str, str] = {
     "second_line": "opening the provider's connection again within the play",
     "second_process": "another process that goes on with the session",
     "http_calls": "calls that come in as web requests",
+    "repeated_ids": "a call that comes again under its id while it runs",
     "half_calls": "a call that can be seen before its arguments are complete",
     "text_arguments": "a call whose arguments are the text that the model wrote, whether it is JSON or not",
     "queued_speech": "a framework that asks its model for the next words while the last ones are still heard",
