@@ -11,7 +11,7 @@ from toolguard.testing.scenarios.agents import apart, cuts_of, forms_of
 from toolguard.testing.scenarios.evidence import EPOCH, journal_of
 from toolguard.testing.scenarios.ground import virtual
 from toolguard.testing.scenarios.livekit_naive import OverLiveKit
-from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
+from toolguard.testing.scenarios.livekit_setting import FIRST
 from toolguard.testing.scenarios.second_process import contend, play_first
 from toolguard.testing.scenarios.troubles import torn_down
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
     from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.livekit_setting import Setting
     from toolguard.testing.scenarios.played import Played
 
 SESSION = "call-1"
@@ -41,7 +42,7 @@ class LiveKit(OverLiveKit):
         return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
+        async with self.place(script, room, faults, since) as setting:
             process = _Process(setting)
             if any(step.verb == "process.rival" for step in script.steps) and since is not None:
                 setting.app["rivals"] = await contend(setting, SESSION)

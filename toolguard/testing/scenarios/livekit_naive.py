@@ -43,6 +43,7 @@ class OverLiveKit:
     hooks: frozenset[str] = frozenset(HOOKS) - set(_LACKS)
     lacks: Mapping[str, str] = MappingProxyType(_LACKS)
     verbs = LiveKitStage.verbs
+    place = Setting
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
         raise NotImplementedError
@@ -66,7 +67,7 @@ class NaiveLiveKit(OverLiveKit):
         return setting.played(self.name, guarded=False)
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
+        async with self.place(script, room, faults, since) as setting:
             app = _NaiveApp(setting)
             await app.begin()
             with torn_down():
