@@ -27,8 +27,8 @@ ROWS: Sequence[Mapping[str, str]] = (
         "late result": "as a call and output pair",
         "silent output": "yes",
         "evidence of hearing": "heard (playout)",
-        "resume": "not yet",
-        "hand-off slot": "not yet",
+        "resume": "yes: into the chat context",
+        "hand-off slot": "same session, another Agent",
     },
 )
 """One row an adapter; every row has the same keys."""
