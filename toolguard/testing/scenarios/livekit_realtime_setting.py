@@ -78,6 +78,7 @@ class RealtimeSetting(Setting):
             cuts=[self._cut(one) for server in servers for one in server.truncated],
             floors=self._floors,
             onsets=self._onsets,
+            turn_ms=1.0,
             acts=acts_in(self.ledger),
             faults=tuple(self.faults),
             lag=stage.lag,
