@@ -47,6 +47,8 @@ class Moves:
         self._arriving: asyncio.Task[None] | None = None
         self._here: agents.Agent | None = None
         self._brought: set[str] = set()
+        self.takes_over = False
+        """The conversation was accepted from another agent, whose caller waits for this one to speak."""
 
     def arrives(self, agent: agents.Agent, *, before: bool) -> None:
         """An agent has the conversation from here on; ``before`` says whether another one had it until now."""
@@ -203,7 +205,7 @@ class Moves:
         if session.recovery is not None:
             session.recovery = msgspec.structs.replace(session.recovery, context_replayed=replayed)
         packet = session.packet
-        if packet.pending or any(one.what == "not_told" for one in packet.promises):
+        if self.takes_over or packet.pending or any(one.what == "not_told" for one in packet.promises):
             session.begin()
 
 

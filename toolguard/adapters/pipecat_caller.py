@@ -128,4 +128,6 @@ class Caller:
         self._kinds.pop(onset, None)
         self._session.caller_said(text, onset=onset)
         if calls and self._kinds.get(onset) in _NO_TURN:
-            frame.text = ""  # Pipecat makes no turn of a transcript without words
+            frame.text = (
+                " "  # no words for the context, and Pipecat ends the turn as it ends others, not by its time limit
+            )

@@ -34,26 +34,24 @@ class PipelineSide:
     room: AgentSession[None]
 
     def __init__(self) -> None:
-        self.ears = ScriptedEars()
-        self.detector = ScriptedDetector()
+        self.renew()
         self.open = True
         self.speaking = False
         self.asked_by: By | None = None
 
     def renew(self) -> None:
         """Another session listens with ears of its own."""
-        self.ears, self.detector = ScriptedEars(), ScriptedDetector()
+        self.detector = ScriptedDetector()
+        self.ears = ScriptedEars(self.detector)
 
     def caller_starts(self) -> None:
         """The caller begins to speak."""
         self.speaking = True
-        self.detector.starts()
         self.ears.starts()
 
     def caller_stops(self) -> None:
         """The caller stops."""
         self.speaking = False
-        self.detector.stops()
         self.ears.stops()
 
     def caller_partly(self, text: str) -> None:
@@ -105,8 +103,20 @@ LiveKitStage.verbs = ContextStage.verbs
 
 
 def items_of(items: Iterable[ChatItem]) -> tuple[Item, ...]:
-    """LiveKit's items as every judge reads them, but for the agent's own instructions."""
-    return tuple(made for item in items if (made := _item(item)) is not None)
+    """LiveKit's items as every judge reads them, but for the agent's own instructions.
+
+    LiveKit gives the model each output behind its call, wherever it stands in the context
+    (``livekit/agents/llm/_provider_format/utils.py``, ``group_tool_calls``).
+    """
+    made = [one for item in items if (one := _item(item)) is not None]
+    calls = {one.call for one in made if one.kind == "call"}
+    order: list[Item] = []
+    for one in made:
+        if one.kind != "output" or one.call not in calls:
+            order.append(one)
+        if one.kind == "call":
+            order += [answer for answer in made if answer.kind == "output" and answer.call == one.call]
+    return tuple(order)
 
 
 def _item(item: ChatItem) -> Item | None:

@@ -98,7 +98,7 @@ def outputs_stand_in_call_order(played: Played) -> None:
     plays=("main", *_ORDERS, "two_hand_offs"),
     saboteur=Saboteur(
         "toolguard/engine/transfer.py",
-        old="await self._settle_writes(own, patience)",
+        old="await self._settle_writes(own, min(patience, self._left(own)))",
         new="await self._settle_writes(own, 0.0)",
     ),
 )
