@@ -92,6 +92,8 @@ class Caller:
         elif isinstance(frame, frames.InterimTranscriptionFrame):
             if frame.text.strip():
                 self._session.caller_said(self._with(frame.text), onset=self._onset, final=False)
+        elif isinstance(frame, frames.InputDTMFFrame):
+            self._session.key_pressed(frame.button.value)
         else:
             self.passes(frame)
 

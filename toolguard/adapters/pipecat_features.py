@@ -65,7 +65,7 @@ __all__ = [
 
 _FRAMES = (
     "BotStartedSpeakingFrame", "BotStoppedSpeakingFrame", "CancelFrame", "EndFrame", "FunctionCallInProgressFrame",
-    "FunctionCallsStartedFrame", "InterimTranscriptionFrame", "InterruptionFrame", "LLMContextFrame",
+    "FunctionCallsStartedFrame", "InputDTMFFrame", "InterimTranscriptionFrame", "InterruptionFrame", "LLMContextFrame",
     "LLMFullResponseEndFrame", "LLMFullResponseStartFrame", "LLMMessagesAppendFrame", "TTSSpeakFrame",
     "TranscriptionFrame", "UserStartedSpeakingFrame", "UserStoppedSpeakingFrame", "VADUserStartedSpeakingFrame",
     "VADUserStoppedSpeakingFrame",

@@ -30,6 +30,7 @@ TRAITS = Traits(
     transcribes=True,
     starts_replies=True,
     words_first=True,
+    keys=True,
 )
 
 
