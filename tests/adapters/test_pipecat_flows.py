@@ -212,5 +212,57 @@ async def test_behind_the_conversation_the_flow_is_as_it_was():
         await until(lambda: flow.current_node == "end")
         assert bot.llm.has_function("book")
     assert not bot.llm.has_function("book")
-    with pytest.raises(NoSession):
+    with pytest.raises(NoSession, match="its flow is not"):
         await clinic.book(flow_manager=flow, slot="Mon 11:30")
+
+
+async def test_in_observe_mode_the_flow_is_the_plain_one_and_its_calls_are_journaled():
+    clinic = Clinic()
+    bot = Bot(ScriptedModel(calling(BOOK, LOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with (
+        Guard("memory", tools=[clinic.book, clinic.look], mode="observe") as guard,
+        protect(flow, guard, id="conv-42") as conversation,
+        bot.running(),
+    ):
+        await flow.initialize(node("start", clinic.book, clinic.look, respond_immediately=False))
+        await bot.says("go on")
+        await until(lambda: clinic.booked)
+        await asyncio.sleep(10)
+        assert flow.current_node == "start", "plain flows lose this transition"
+        assert '"booked": "Mon 10:00"' in bot.texts["c1"]
+        assert {run.tool: run.phase for run in conversation.state.runs.values()} == {
+            "book": Phase.DONE,
+            "look": Phase.DONE,
+        }
+
+
+async def test_in_observe_mode_a_handler_with_arguments_and_manager_is_the_plain_one():
+    async def go(args, flow_manager):
+        return {"was at": flow_manager.current_node, **args}, node("end")
+
+    shown = {"slot": {"type": "string"}}
+    schema = FlowsFunctionSchema(name="book", description="Book.", properties=shown, required=["slot"], handler=go)
+    schema.handler = pipecat_flows.handler(schema, effect="mutation", identity="slot")(go)
+    bot = Bot(ScriptedModel(calling(BOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with (
+        bot.running(),
+        Guard("memory", tools=[schema.handler], mode="observe") as guard,
+        protect(flow, guard, id="conv-42") as conversation,
+    ):
+        await flow.initialize(node("start", schema, respond_immediately=False))
+        await bot.says("go on")
+        await until(lambda: flow.current_node == "end")
+        assert bot.texts["c1"] == '{"was at": "start", "slot": "Mon 10:00"}'
+        assert [(run.tool, run.phase) for run in conversation.state.runs.values()] == [("book", Phase.DONE)]
+
+
+async def test_the_application_calls_a_function_of_the_flow_as_the_model_does():
+    clinic = Clinic()
+    async with at_the_desk(clinic) as (bot, flow, conversation):
+        assert await clinic.book(flow_manager=flow, slot="Mon 11:30") == {"booked": "Mon 11:30"}
+        assert clinic.booked == ["Mon 11:30"]
+        assert conversation.state.runs[1].phase is Phase.DONE
+        await until(lambda: flow.current_node == "end")
+        assert "You are at end." in str(bot.messages)

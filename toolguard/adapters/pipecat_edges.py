@@ -37,6 +37,7 @@ class Edges:
         self.flow = flow
         self._events: PipecatEvents | None = None
         self._next: NodeConfig | None = None
+        self._from_code: NodeConfig | None = None
         self._foreign: set[str] = set()
         self._limit: asyncio.TimerHandle | None = None
         self._moving: asyncio.Task[None] | None = None
@@ -82,6 +83,9 @@ class Edges:
 
     def _announced(self, events: PipecatEvents, slot: Slot, node: NodeConfig) -> None:
         """An edge has had its effect: nobody is to speak about its response, the next node brings its own words."""
+        if slot.call_id not in events.calls.params:
+            self._from_code = node
+            return
         once = [node]
 
         async def landed() -> None:
@@ -92,6 +96,12 @@ class Edges:
         for call in (state.slots[number] for number in state.runs[slot.run].calls):
             events.session.interrupted(call.generation)
             events.calls.on_reported(call.call_id, silent=True, updated=landed)
+
+    def called(self) -> None:
+        """A call that the application made in code has ended."""
+        node, self._from_code = self._from_code, None
+        if node is not None:
+            self._wanted(node)
 
     # -- when the node changes ----------------------------------------------------------------------------------
 

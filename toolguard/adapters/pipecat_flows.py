@@ -24,14 +24,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from toolguard.adapters import pipecat
 from toolguard.adapters.pipecat_edges import Edges
 from toolguard.adapters.pipecat_names import by_name
 from toolguard.core.effect import Effect
-from toolguard.errors import FeatureMissing
+from toolguard.errors import FeatureMissing, NoSession
+from toolguard.tools.ambient import DOORS
 from toolguard.tools.build import MISSING, make_tool
 from toolguard.tools.rawschema import raw_shape
 
@@ -43,7 +46,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
@@ -123,13 +126,57 @@ async def protect(
     """
     edges = Edges(flow)
     own = {**guard.tools, **{tool.name: tool for tool in tools or ()}}
-    adapted = [_adapted(tool, edges) for tool in own.values()]
+    watching = guard.mode == "observe"  # then the flow runs the functions by itself, and makes its own transitions
+    known = own if watching else {name: _adapted(tool, edges) for name, tool in own.items()}
     entering = pipecat.protect(
-        flow.worker, guard, id=id, packet=packet, agent=agent, tenant=tenant, caller=caller, tools=adapted
+        flow.worker, guard, id=id, packet=packet, agent=agent, tenant=tenant, caller=caller, tools=[*known.values()]
     )
     async with entering as session:
-        with by_name(flow.worker, adapted), edges.following(pipecat.events_of(session)):
-            yield session
+        _conversations[flow] = _Conversation(session, known, edges)
+        try:
+            if watching:
+                yield session
+                return
+            with by_name(flow.worker, known.values()), edges.following(pipecat.events_of(session)):
+                yield session
+        finally:
+            del _conversations[flow]
+
+
+class _Conversation(NamedTuple):
+    """A flow's conversation, and the tools as it knows them."""
+
+    session: Session
+    tools: Mapping[str, Tool[..., Any]]
+    edges: Edges
+
+
+_conversations: WeakKeyDictionary[FlowManager, _Conversation] = WeakKeyDictionary()
+
+
+async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A flow, or the application, calls a guarded function by itself: the manager says which conversation it is."""
+    flow = next(one for one in (*args, *kwargs.values()) if type(one) is FlowManager)
+    own = next((name for name, kind in tool.shape.injected.items() if _wants_manager(kind)), "flow_manager")
+    given, rest = dict(kwargs), args
+    if args and isinstance(args[0], Mapping):  # as Flows calls a handler
+        given, rest = {**cast("Mapping[str, Any]", args[0]), own: flow}, args[:0]
+    found = _conversations.get(flow)
+    if found is None:
+        raise NoSession(
+            f"{tool.name} is guarded, and its flow is not.",
+            advice="Run the worker inside `async with pipecat_flows.protect(flow, guard, id=...)`.",
+        )
+    known = found.tools.get(tool.name, tool)
+    if known is not tool:
+        rest = tuple(one for one in rest if one is not flow)
+        given = {name: value for name, value in given.items() if value is not flow}
+    result = await found.session.take(known, tool.instance, rest, given)
+    found.edges.called()
+    return result
+
+
+DOORS[FlowManager] = _door
 
 
 def _adapted(tool: Tool[..., Any], edges: Edges) -> Tool[..., Any]:

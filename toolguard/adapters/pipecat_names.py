@@ -46,4 +46,5 @@ def _serving(tool: Tool[..., Any]) -> Callable[[FunctionCallParams], Awaitable[N
     async def serve(params: FunctionCallParams) -> None:
         await door(tool, (params,), {})
 
+    vars(serve).update(vars(tool))  # options that Pipecat keeps at a function, where only we watch it
     return serve
