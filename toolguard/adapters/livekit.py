@@ -21,20 +21,26 @@ let go at that moment instead: it is answered with what became of it by the call
 its result follows in the chat context and is spoken once. Another agent of the same session gets what it has to know of
 the calls, and words that LiveKit drops while it changes agents.
 
-The guard needs tools of its own (``Guard(tools=...)``) only for going on after a crash. Not covered: speech-to-speech
-models, and ``AgentTask`` inside a guarded body, which runs in a task that is not LiveKit's.
+With a speech-to-speech model (a ``RealtimeModel`` as the session's llm) it is the same for the application. There the
+provider hears the caller and answers turns by itself, before the words are known: a call that is in flight is answered
+with a placeholder at the first sound of the caller, and what became of it follows.
+
+The guard needs tools of its own (``Guard(tools=...)``) only for going on after a crash. Not covered: ``AgentTask``
+inside a guarded body, which runs in a task that is not LiveKit's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_events import LiveKitEvents
 from toolguard.adapters.livekit_features import agents, require
 from toolguard.adapters.livekit_port import LiveKitPort
+from toolguard.adapters.livekit_realtime_events import LiveKitRealtimeEvents
+from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
 from toolguard.adapters.livekit_tools import function_tool_of, guarded_in
 from toolguard.adapters.protecting import Protecting
 from toolguard.errors import DeclarationError
@@ -148,12 +154,15 @@ def _until_closed(
 async def _protected(
     agent_session: agents.AgentSession[Any], guard: Guard, entering: _Entering, *, taken: bool
 ) -> AsyncGenerator[Session]:
-    port = None if guard.mode == "observe" else LiveKitPort(agent_session)
+    able = _realtime(agent_session)
+    port = None
+    if guard.mode != "observe":
+        port = LiveKitPort(agent_session) if able is None else LiveKitRealtimePort(agent_session, able)
     try:
         async with entering(port=port) as session:
             if port is not None:
                 port.session = session
-            events = LiveKitEvents(agent_session, session, port)
+            events = (LiveKitEvents if able is None else LiveKitRealtimeEvents)(agent_session, session, port)
             if events.moves is not None:
                 events.moves.takes_over = taken
             events.listen()
@@ -164,6 +173,15 @@ async def _protected(
     finally:
         if port is not None:
             port.stop()
+
+
+def _realtime(agent_session: agents.AgentSession[Any]) -> agents.llm.RealtimeCapabilities | None:
+    """What the session's model can do, or that of the agent that has it already, if it is a speech-to-speech model."""
+    models: list[Any] = [agent_session.llm]
+    with suppress(RuntimeError):  # it has not started
+        models.append(agent_session.current_agent.llm)
+    found = next((model for model in models if isinstance(model, agents.llm.RealtimeModel)), None)
+    return found.capabilities if found is not None else None
 
 
 def _guarded(tool: Any) -> Tool[..., Any]:

@@ -81,7 +81,7 @@ class Calls:
         responses.served(response, call.call_id)
         slot = session.state.slots.get(number)
         if slot is None or slot.sent or made != call.call_id:
-            port.repeat(call.call_id, made, reply=response.to_turn)
+            port.repeat(call.call_id, made, number, reply=response.to_turn)
         try:
             await handle.wait_if_not_interrupted([answer])
             if not answer.done():
@@ -109,12 +109,20 @@ class Calls:
         answered with. Where it was silent, their turn has ended, and the words have decided already.
         """
         if self._room.current_speech is handle:
-            settled = asyncio.ensure_future(self._caller.settled.wait())
-            await asyncio.wait({answer, settled}, timeout=LIVEKIT_WAITS, return_when=asyncio.FIRST_COMPLETED)
-            settled.cancel()
+            await self._words(answer)
         if not answer.done():
             self._session.answering()
             await asyncio.wait({answer}, timeout=_LANDS_WITHIN)
+
+    async def _words(self, answer: asyncio.Future[Any]) -> None:
+        """Wait for what the caller says; a listening noise says nothing, and nobody is kept waiting behind it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LIVEKIT_WAITS
+        while not answer.done() and loop.time() < until:
+            decided = self._caller.decided()
+            if decided is None:
+                return
+            await asyncio.wait({answer, decided}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
 
     # -- interruptions by the application -----------------------------------------------------------------------
 
@@ -209,7 +217,9 @@ class Calls:
                 f"{live.tool.name} returned an agent after a progress update, which LiveKit does not take",
                 advice="Hand over before the first ctx.update(), or without one.",
             )
-        await self._session.hand_off(to=agent.id, in_place=True)
+        handed = self._session.state.handed
+        if handed is None or handed.run != live.run.number:
+            await self._session.hand_off(to=agent.id, in_place=True)
         self._port.handed[call_id] = agent
         if rest is not None:
             return rest

@@ -34,11 +34,7 @@ class LiveKitEvents:
         self.session = session
         self._port = port
         self.toolbox = Toolbox(session, watching=port is None)
-        self.responses = Responses(session, port, self.toolbox.names) if port is not None else None
-        self.caller = Caller(session, self.responses)
-        self.calls = Calls(agent_session, session, port, self.caller, self.responses)
-        self.moves = Moves(agent_session, session, port, self.caller) if port is not None else None
-        self.nodes = Nodes(self.toolbox, self.caller, port, self.responses, self.moves)
+        self._furnish(session, port)
         self._speeches: dict[str, tuple[agents.voice.SpeechHandle, int]] = {}
         self._known: dict[str, Callable[[Any], None]] = {
             "user_state_changed": self._user_state,
@@ -50,6 +46,14 @@ class LiveKitEvents:
             "tool_execution_updated": self._tool_updated,
         }
         self._safe = {name: self._guarded(name, translate) for name, translate in self._known.items()}
+
+    def _furnish(self, session: Session, port: LiveKitPort | None) -> None:
+        """Whom it hands on to; with another kind of model they are others."""
+        self.responses = Responses(session, port, self.toolbox.names) if port is not None else None
+        self.caller = Caller(session, self.responses)
+        self.calls = Calls(self._room, session, port, self.caller, self.responses)
+        self.moves = Moves(self._room, session, port, self.caller) if port is not None else None
+        self.nodes = Nodes(self.toolbox, self.caller, port, self.responses, self.moves)
 
     def listen(self) -> None:
         """Follow the events of the LiveKit session, and serve its calls."""
@@ -140,7 +144,8 @@ class LiveKitEvents:
             speech = self._room.current_speech
             if speech is not None:
                 text = item.text_content or ""
-                self.session.agent_spoke(generation_of(speech), text, cut=item.interrupted, item=item.id)
+                rest = self.responses.unheard(speech, text) if self.responses is not None and item.interrupted else ""
+                self.session.agent_spoke(generation_of(speech), text, unheard=rest, cut=item.interrupted, item=item.id)
         elif isinstance(item, agents.ChatMessage) and item.role == "user" and not self.caller.spoke(item):
             self.caller.types(item.text_content or "", item.id)
 

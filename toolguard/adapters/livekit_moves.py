@@ -14,7 +14,7 @@ from toolguard.render.livekit import pair
 from toolguard.render.parts import opening, short, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from toolguard.adapters.livekit_caller import Caller
     from toolguard.adapters.livekit_port import LiveKitPort
@@ -57,6 +57,7 @@ class Moves:
             return
         self._here = agent
         words, self._caller.unplaced = self._caller.unplaced, []
+        self._caller.moved()
         work = self._move(agent, words) if before else self._go_on(agent)
         self._arriving = asyncio.create_task(self._safely(work), name="toolguard:livekit-move")
 
@@ -69,9 +70,15 @@ class Moves:
         here = self._here
         if here is not None:
             there = {item.id for item in chat_ctx.items}
-            chat_ctx.insert([item for item in here.chat_ctx.items if item.id in self._brought and item.id not in there])
+            now = {item.id: item for item in here.chat_ctx.items}
+            chat_ctx.items[:] = [now.get(item.id, item) for item in chat_ctx.items if self._stands(item, now)]
+            chat_ctx.insert([item for item in now.values() if item.id in self._brought and item.id not in there])
         if arriving.done():
             self._arriving = None
+
+    def _stands(self, item: agents.llm.ChatItem, now: Mapping[str, object]) -> bool:
+        """Whether an item of the request is still in the agent's context, or was never one of our notes."""
+        return item.id in now or getattr(item, "call_id", "") not in self._port.noted
 
     def stop(self) -> None:
         """The session ends."""
@@ -102,12 +109,19 @@ class Moves:
             session.wants_reply()
 
     async def _bring(self, agent: agents.Agent) -> None:
-        """Put what the new agent's context lacks of the calls into it: as pairs, or as text where it lacks the tool."""
+        """Put what the new agent's context lacks of the calls into it."""
+        renewed = self._renewed(agent)
+        if renewed is not None:
+            await self._port.replace(agent, renewed)
+        await self._port.put(self._lacking(agent), agent)
+
+    def _lacking(self, agent: agents.Agent) -> list[agents.llm.ChatItem]:
+        """What an agent's context lacks of the calls: as pairs, or as text where the agent lacks the tool."""
         packet = self._session.packet
         names = tool_names([*self._room.tools, *agent.tools])
         there = {item.call_id for item in agent.chat_ctx.items if item.type == "function_call_output"}
         calls = [one for one in packet.items if one.kind == "call" and one.call_id not in there]
-        items = [item for one in calls for item in self._shown(packet, one, names)]
+        items: list[agents.llm.ChatItem] = [item for one in calls for item in self._shown(packet, one, names)]
         if packet.facts:
             items.append(
                 agents.ChatMessage(
@@ -115,7 +129,34 @@ class Moves:
                 )
             )
         self._brought.update(item.id for item in items)
-        await self._port.put(items, agent)
+        return items
+
+    def _renewed(self, agent: agents.Agent) -> list[agents.llm.ChatItem] | None:
+        """The agent's context with results in the place of placeholders, without notes that told of them (O11).
+
+        Returns:
+            None where it is as it should be.
+        """
+        state, packet = self._session.state, self._session.packet
+        newest = {one.call_id: one.text for one in packet.items if one.kind == "call" and one.call_id}
+        stale = {
+            item.call_id
+            for item in agent.chat_ctx.items
+            if item.type == "function_call_output" and newest.get(item.call_id, item.output) != item.output
+        }
+        gone = {
+            name
+            for name, calls in self._port.noted.items()
+            if all(state.slots[call].call_id in newest for call in calls)
+        }
+        items = [one for one in agent.chat_ctx.items if getattr(one, "call_id", "") not in gone]
+        if not stale and len(items) == len(agent.chat_ctx.items):
+            return None
+        for at, item in enumerate(items):
+            if item.type == "function_call_output" and item.call_id in stale:
+                items[at] = item.model_copy(update={"output": newest[item.call_id], "is_error": False})
+                self._port.given.pop(item.call_id, None)
+        return items
 
     def _shown(self, packet: HandoffPacket, one: PacketItem, names: set[str]) -> list[agents.llm.ChatItem]:
         at = self._port.made.get(one.call_id, agents.ChatMessage(role="system", content=[]).created_at)
@@ -131,17 +172,22 @@ class Moves:
         if agent is not None:
             self._arriving = asyncio.create_task(self._safely(self._bring(agent)), name="toolguard:livekit-move")
             self._session.shows("amended")
+            self._session.not_told(())
 
     # -- another process ----------------------------------------------------------------------------------------
 
     async def _go_on(self, agent: agents.Agent) -> None:
         """The conversation goes on after its process died: it is put in front of what the agent has."""
-        session = self._session
-        self._goes_on = False
-        packet = session.packet
+        items = self._before(agent)
+        await self._port.put(items, agent)
+        self._went_on(len(items))
+
+    def _before(self, agent: agents.Agent) -> list[agents.llm.ChatItem]:
+        """What was said and done before the process died, as far as the agent's context lacks it."""
+        packet = self._session.packet
         names = tool_names([*self._room.tools, *agent.tools])
         there = {item.call_id for item in agent.chat_ctx.items if item.type == "function_call_output"}
-        items = [
+        items: list[agents.llm.ChatItem] = [
             item
             for item in rendered(packet, tools=names).items
             if item.type not in {"function_call", "function_call_output"} or item.call_id not in there
@@ -150,10 +196,15 @@ class Moves:
         for back, item in enumerate(reversed(items), 1):
             item.created_at = now - back * 1e-3
         self._brought.update(item.id for item in items)
-        await self._port.put(items, agent)
+        return items
+
+    def _went_on(self, replayed: int) -> None:
+        """The agent has it: what the caller waits for is told."""
+        session, self._goes_on = self._session, False
         session.shows("a new process")
         if session.recovery is not None:
-            session.recovery = msgspec.structs.replace(session.recovery, context_replayed=len(items))
+            session.recovery = msgspec.structs.replace(session.recovery, context_replayed=replayed)
+        packet = session.packet
         if self.takes_over or packet.pending or any(one.what == "not_told" for one in packet.promises):
             session.begin()
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from toolguard.adapters.livekit_responses import Responses
     from toolguard.adapters.livekit_tools import Toolbox
 
-_NODES = ("llm_node", "on_user_turn_completed")
-
 
 class Nodes:
     """The nodes of the agents of one session; each agent's own, overridden or not, go on working inside.
@@ -63,8 +61,8 @@ class Nodes:
         if self._on is None:
             return
         own = vars(self._on)
-        for name in _NODES:
-            if name in self._ours and own.get(name) is self._ours[name]:
+        for name, ours in self._ours.items():
+            if own.get(name) is ours:
                 del own[name]
         self._on, self._ours = None, {}
 
@@ -77,6 +75,8 @@ class Nodes:
             response = self._responses.asked() if self._responses is not None else None
             if self._moves is not None:
                 await self._moves.ready(chat_ctx)
+            if self._responses is not None and response is not None and response.handle.scheduled:
+                self._responses.begin(response)
             self._toolbox.adapt(tools)
             if self._port is not None:
                 self._show(chat_ctx, self._port)

@@ -50,7 +50,8 @@ class LiveKitPort:
         self._beside: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
         self._confirmed: set[str] = set()
-        self._beside_of: dict[str, list[str]] = {}
+        self._beside_of: dict[str, list[tuple[str, bool]]] = {}
+        self._made_again: dict[int, str] = {}
         self.session: Session | None = None
         self.taking = ""
         """The call that the session is being given right now."""
@@ -60,6 +61,8 @@ class LiveKitPort:
         """When each call was made, on the clock of LiveKit's contexts."""
         self.handed: dict[str, agents.Agent] = {}
         """The agent that a hand-off tool has returned, by its call id, until LiveKit has it."""
+        self.noted: dict[str, tuple[int, ...]] = {}
+        """Of which calls each note tells, by its call id."""
         self.replying: set[str] = set()
         """Calls whose outputs LiveKit has and will speak about by itself."""
         self.responses = 0
@@ -73,19 +76,24 @@ class LiveKitPort:
             self._run(self._note(parcel), "note")
             return
         session = self.session
-        reply = parcel.reply and not (session is not None and session.caller_has_floor)
+        reply = parcel.reply and not (session is not None and session.line_taken(parcel.calls))
         result = agents.ToolResult(parcel.text, reply_required=reply)
-        names = [self.taking] if parcel.form == "conflict" and self.taking else [parcel.call_id]
-        names += self._beside_of.pop(parcel.call_id, []) if parcel.form != "conflict" else []
-        for name in names:
-            self.given[name] = Given(result, parcel.item)
-            answer = self._waiting.pop(name, None)
-            if answer is not None and not answer.done():
-                answer.set_result(result)
-                if reply:
-                    self.replying.add(name)
+        name = parcel.call_id
+        if parcel.form == "conflict":  # its call id is that of another call
+            name = self._made_again.get(parcel.calls[0]) or self.taking or name
+        self._give(name, parcel, result)
+        for again, to_turn in self._beside_of.pop(name, ()):
+            self._give(again, parcel, agents.ToolResult(parcel.text, reply_required=reply and to_turn))
         if parcel.form == "incomplete":
             self._run(self._pair(parcel), "pair")
+
+    def _give(self, name: str, parcel: Parcel, result: agents.ToolResult) -> None:
+        self.given[name] = Given(result, parcel.item)
+        answer = self._waiting.pop(name, None)
+        if answer is not None and not answer.done():
+            answer.set_result(result)
+            if result.reply_required:
+                self.replying.add(name)
 
     def ask_reply(self) -> None:
         """Ask for speech, except where LiveKit replies to an output by itself."""
@@ -110,18 +118,28 @@ class LiveKitPort:
         answer = self._waiting[call.call_id] = asyncio.get_running_loop().create_future()
         return answer
 
-    def repeat(self, call_id: str, first: str, *, reply: bool) -> None:
-        """A call was made again under the id of the first one: what that is answered is the answer (S5)."""
-        answer, given = self._waiting.get(call_id), self.given.get(first)
-        if answer is None:
+    def repeat(self, call_id: str, first: str, number: int, *, reply: bool) -> None:
+        """A call was made again under the id of the first one: what that is answered is the answer (S5).
+
+        Args:
+            call_id: Its id in LiveKit's contexts.
+            first: The id that the model has given it.
+            number: Its slot, where it is one of its own.
+            reply: Whether somebody waits for speech about it.
+        """
+        if call_id not in self._waiting:
             return
+        slot = self.session.state.slots.get(number) if self.session is not None else None
+        if slot is not None and slot.verdict == "conflict":
+            self._made_again[number] = call_id
+            return
+        given = self.given.get(first)
         if given is None:
-            self._beside_of.setdefault(first, []).append(call_id)
+            self._beside_of.setdefault(first, []).append((call_id, reply))
             return
-        self._waiting.pop(call_id)
         result = agents.ToolResult(given.result.output, reply_required=reply)
         self.given[call_id] = Given(result, given.item)
-        answer.set_result(result)
+        self._waiting.pop(call_id).set_result(result)
 
     def answer(self, call_id: str) -> str:
         """What one of our calls is answered with as things stand: finally, or with a placeholder; empty for others."""
@@ -153,6 +171,11 @@ class LiveKitPort:
                 context.insert(new)
                 await to.update_chat_ctx(context, exclude_invalid_function_calls=False)
                 self._room.history.insert([item for item in new if self._room.history.get_by_id(item.id) is None])
+
+    async def replace(self, agent: agents.Agent, items: Sequence[agents.llm.ChatItem]) -> None:
+        """Let an agent's chat context be these items: nobody has used it yet."""
+        async with self._writing:
+            await agent.update_chat_ctx(agents.llm.ChatContext(list(items)), exclude_invalid_function_calls=False)
 
     def stop(self) -> None:
         """The session has ended; whoever still waits gets no output."""
@@ -189,6 +212,7 @@ class LiveKitPort:
         output = agents.FunctionCallOutput(
             id=parcel.item, call_id=parcel.item, name=slot.tool, output=parcel.text, is_error=False
         )
+        self.noted[parcel.item] = parcel.calls
         await self.put([call, output])
         moved = self.handed.pop(slot.call_id, None)
         if moved is not None:

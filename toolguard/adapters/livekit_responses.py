@@ -33,7 +33,8 @@ class Response:
         calls: Its calls, in order.
         coming: Guarded calls of it that LiveKit has not made yet: until then it is not over (O9).
         broken: Calls of it that were no whole ones, by id and name.
-        spoke: Whether it said anything.
+        text: What it said, heard or not.
+        told: Whether LiveKit has told what of it was heard; of a speech that was cut off at once it does not.
         to_turn: Whether it answers a turn of the caller.
     """
 
@@ -46,7 +47,8 @@ class Response:
         self.coming: set[str] = set()
         self.over = False
         self.broken: list[tuple[str, str]] = []
-        self.spoke = False
+        self.text = ""
+        self.told = False
         self.to_turn = False
 
 
@@ -91,8 +93,6 @@ class Responses:
             if not handle.done():
                 response = self._last[handle.id] = Response(handle)
                 response.to_turn, self._turn = self._turn, False
-                if handle.scheduled:
-                    self.begin(response)
                 return response
         return None
 
@@ -141,8 +141,7 @@ class Responses:
 
     def _seen(self, chunk: Any, response: Response) -> Any:
         delta = chunk.delta if isinstance(chunk, agents.llm.ChatChunk) else None
-        if isinstance(chunk, str) or (delta is not None and delta.content):
-            response.spoke = True
+        response.text += chunk if isinstance(chunk, str) else (delta.content or "") if delta is not None else ""
         if delta is None or not delta.tool_calls:
             return chunk
         calls = [made for call in delta.tool_calls if (made := self._taken(call, response)) is not None]
@@ -206,6 +205,14 @@ class Responses:
         response.coming.discard(call_id)
         self._over(response)
 
+    def unheard(self, handle: agents.voice.SpeechHandle, heard: str) -> str:
+        """What a speech that was cut off would still have said."""
+        response = self._last.get(handle.id)
+        if response is not None:
+            response.told = True
+        whole, heard = (response.text.strip() if response is not None else ""), heard.strip()
+        return whole[len(heard) :].strip() if whole.startswith(heard) else ""
+
     def done(self, handle: agents.voice.SpeechHandle) -> None:
         """A speech has ended: what its last response told and nobody heard out is told again."""
         if handle in self._expected:
@@ -214,7 +221,9 @@ class Responses:
         if response is None or not response.begun:
             return
         self._over(response)
-        if handle.interrupted or not (response.spoke or response.calls):
+        if handle.interrupted and response.text.strip() and not response.told:
+            self._session.agent_spoke(response.id, "", unheard=response.text.strip())
+        if handle.interrupted or not (response.text or response.calls):
             self._session.cut_off(response.id)
 
     def forget(self, call_ids: set[str]) -> None:

@@ -21,12 +21,14 @@ class Caller:
     Args:
         session: The guarded session.
         port: Its way out; None where it only watches.
+        here: What tells this pipeline from others of the conversation.
     """
 
-    def __init__(self, session: Session, port: PipecatPort | None) -> None:
+    def __init__(self, session: Session, port: PipecatPort | None, here: str) -> None:
         self._session = session
         self._port = port
         self._onsets = 0
+        self._here = here
         self._speaking = ""
         self._turn = False
         self._turn_words = False
@@ -91,7 +93,7 @@ class Caller:
 
     @property
     def _onset(self) -> str:
-        return f"onset-{self._onsets}" if self._onsets else ""
+        return f"onset-{self._here}-{self._onsets}" if self._onsets else ""
 
     def _with(self, text: str) -> str:
         return f"{self._words} {text.strip()}".strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.pipecat_caller import Caller
@@ -44,7 +45,10 @@ class PipecatEvents:
         self.port = port
         self.calls = calls
         calls.outside = contextvars.copy_context()
-        self.caller = Caller(session, port)
+        self._here = secrets.token_hex(
+            3
+        )  # a conversation has several pipelines: what is counted is counted in this one
+        self.caller = Caller(session, port, self._here)
         self.llms: list[LLMService[Any]] = []
         self._hooks: list[tuple[FrameProcessor, str, Callable[..., Any]]] = []
         self._responses = 0
@@ -132,7 +136,7 @@ class PipecatEvents:
         if self.port is not None:
             self.port.asking(frame.context)
         self._responses += 1
-        self._generation, self._streaming = f"response-{self._responses}", False
+        self._generation, self._streaming = f"response-{self._here}-{self._responses}", False
         self.session.generation_began(self._generation)
 
     def _pushing(self, frame: frames.Frame) -> None:
@@ -198,7 +202,7 @@ class PipecatEvents:
             await self.session.close("hang_up")
             await port.flush()
         elif isinstance(frame, frames.CancelFrame):
-            self.session.answering()
+            port.leaving()
 
     # -- calls --------------------------------------------------------------------------------------------------
 

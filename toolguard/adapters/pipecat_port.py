@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters import pipecat_context as shown
 from toolguard.adapters.pipecat_features import FrameDirection, frames
+from toolguard.core.outbox import interim
 from toolguard.engine.port import Traits
 
 if TYPE_CHECKING:
@@ -178,6 +179,15 @@ class PipecatPort:
                 shown.tell(context, text)
             if gone or not call_id or call_id in standing:
                 del self._unseen[item]
+
+    def leaving(self) -> None:
+        """The pipeline is cancelled: what is saved of its context now says of open calls that they are running."""
+        session = self.session
+        for slot in list(session.state.slots.values()) if session is not None else []:
+            params = self.calls.get(slot.call_id)
+            if session is not None and params is not None and not slot.sent:
+                running = interim(session.state, slot)
+                shown.put(params.context, slot.call_id, shown.written(shown.parsed(running.text)))
 
     def ask_again(self) -> None:
         """A turn of the caller has ended without a word: a reply that was held for it is asked for again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 SECONDS_PER_LETTER = 0.02
+_AS_GOOD_AS = 0.01
 
 
 def by_letters(text: str) -> float:
@@ -35,12 +37,31 @@ class QuietVoice(tts.TTS[Any]):
     def __init__(self, seconds: Callable[[str], float] = by_letters, *, streaming: bool = False) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=streaming), sample_rate=RATE, num_channels=1)
         self.seconds = seconds
+        self.pieces: list[tuple[str, float]] = []
+        """What it was given to speak since the loudspeaker was silent last, with how long each piece takes."""
+
+    def takes(self, text: str) -> float:
+        """How long a piece takes that it is about to speak."""
+        seconds = self.seconds(text)
+        self.pieces.append((text, seconds))
+        return seconds
+
+    def heard(self, seconds: float) -> str:
+        """What of it was heard in this time; of a piece that was cut off, so many words."""
+        words = ""
+        for text, takes in self.pieces:
+            if seconds < takes - _AS_GOOD_AS:
+                said = text.split(" ")
+                return words + " ".join(said[: math.ceil(len(said) * max(0.0, seconds) / takes)])
+            words += text
+            seconds -= takes
+        return words
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
         """Speak a text."""
-        return _Speaking(self, text, conn_options, self.seconds(text))
+        return _Speaking(self, text, conn_options, self.takes(text))
 
     def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
         """Speak pieces as they come."""
@@ -68,7 +89,7 @@ class _Going(tts.SynthesizeStream):
         output_emitter.start_segment(segment_id="s")
         async for piece in self._input_ch:
             if isinstance(piece, str):
-                output_emitter.push(b"\0\0" * max(1, int(RATE * self._voice.seconds(piece))))
+                output_emitter.push(b"\0\0" * max(1, int(RATE * self._voice.takes(piece))))
             output_emitter.flush()
         output_emitter.end_segment()
 
@@ -87,16 +108,22 @@ class Microphone(AudioInput):
 class Loudspeaker(AudioOutput):
     """Plays at the pace of the loop's clock, and can be cut off.
 
+    Args:
+        voice: Whose words it plays: then LiveKit is told which of them were heard.
+
     Attributes:
+        given: What the voice had been given to say of what was played last.
         played: What was played, as (begin, end, whether it was cut off), in the loop's time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, voice: QuietVoice | None = None) -> None:
         super().__init__(label="loudspeaker", capabilities=AudioOutputCapabilities(pause=False), sample_rate=RATE)
+        self._voice = voice
         self._length = 0.0
         self._began: float | None = None
         self._end: asyncio.TimerHandle | None = None
         self.played: list[tuple[float, float, bool]] = []
+        self.given = ""
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         """Take a piece."""
@@ -127,4 +154,8 @@ class Loudspeaker(AudioOutput):
         played = min(self._length, now - self._began)
         self.played.append((self._began, now, cut))
         self._length, self._began, self._end = 0.0, None, None
-        self.on_playback_finished(playback_position=played, interrupted=cut)
+        heard = self._voice.heard(played) if self._voice is not None and cut else None
+        if self._voice is not None:
+            self.given = "".join(text for text, _ in self._voice.pieces)
+            self._voice.pieces.clear()
+        self.on_playback_finished(playback_position=played, interrupted=cut, synchronized_transcript=heard)

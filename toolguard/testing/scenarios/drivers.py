@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 _DRIVERS: Mapping[str, tuple[str, str]] = {
     "openai_realtime": ("realtime_driver:OpenAIRealtime", "realtime_naive:NaiveRealtime"),
     "livekit": ("livekit_driver:LiveKit", "livekit_naive:NaiveLiveKit"),
+    "livekit_realtime": (
+        "livekit_realtime_driver:LiveKitRealtime",
+        "livekit_realtime_driver:NaiveLiveKitRealtime",
+    ),
     "pipecat": ("pipecat_driver:Pipecat", "pipecat_naive:NaivePipecat"),
 }
 """Where an adapter's guarded and naive driver are: imported when they are asked for, with what they need."""

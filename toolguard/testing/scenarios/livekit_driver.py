@@ -7,20 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit import function_tools, protect
-from toolguard.testing.scenarios.agents import cuts_of, forms_of
+from toolguard.testing.scenarios.agents import apart, cuts_of, forms_of
 from toolguard.testing.scenarios.evidence import EPOCH, journal_of
 from toolguard.testing.scenarios.ground import virtual
 from toolguard.testing.scenarios.livekit_naive import OverLiveKit
-from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
+from toolguard.testing.scenarios.livekit_setting import FIRST
 from toolguard.testing.scenarios.second_process import contend, play_first
 from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
     from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.livekit_setting import Setting
     from toolguard.testing.scenarios.played import Played
 
 SESSION = "call-1"
@@ -41,7 +42,7 @@ class LiveKit(OverLiveKit):
         return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
+        async with self.place(script, room, faults, since) as setting:
             process = _Process(setting)
             if any(step.verb == "process.rival" for step in script.steps) and since is not None:
                 setting.app["rivals"] = await contend(setting, SESSION)
@@ -76,6 +77,7 @@ class _Process:
             self._stack.enter_context(beside(guard, setting.app))
         setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
         room = setting.connect()
+        self._stack.push_async_callback(setting.leave)
         protected = protect(room, guard, id=SESSION, agent=FIRST)
         self.session = setting.app["session"] = await self._stack.enter_async_context(protected)
         setting.stage.application = self
@@ -85,12 +87,14 @@ class _Process:
 
     # -- what the application does ------------------------------------------------------------------------------
 
-    async def hand_off(self, *, to: str) -> None:
-        """What a hand-off tool of the application does."""
+    async def hand_off(self, *, to: str) -> Callable[[Any], Any]:
+        """What a hand-off tool of the application does; the next agent speaks first where it has a line of its own."""
         setting = self._setting
         packet = await self.session.hand_off(to=to, in_place=True)
         setting.app.setdefault("packets", []).append(packet)
-        setting.room.update_agent(setting.agent(to, self._tools, setting.room.current_agent))
+        alone = apart(setting.script)
+        agent = setting.agent(to, self._tools, setting.room.current_agent, self.session.begin if alone else None)
+        return lambda result: agent if alone else (agent, result)
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """Keep facts."""
@@ -109,7 +113,6 @@ class _Process:
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
         self._setting.side.open = False
-        await self._setting.leave()
         await self._stack.aclose()
 
     async def again(self) -> None:

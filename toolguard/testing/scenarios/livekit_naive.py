@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import function_tool
 
-from toolguard.testing.scenarios.agents import naive_forms
+from toolguard.testing.scenarios.agents import apart, naive_forms
 from toolguard.testing.scenarios.ground import virtual
 from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
@@ -27,6 +27,11 @@ _LACKS = {
     "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
     "frame_order": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
     "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
+    "replaced_responses": "livekit/agents/voice/agent_activity.py, AgentActivity.on_end_of_turn: what is said "
+    "next is a turn of its own",
+    "second_line": "livekit/agents/llm/llm.py, LLM.chat: each request is one of its own, no line could break",
+    "fixed_speech": "livekit/agents/voice/agent_activity.py, AgentActivity._interrupt_by_audio_activity: a speech that "
+    "is not to be interrupted drops the caller's turn",
     "half_calls": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
 }
 
@@ -38,6 +43,7 @@ class OverLiveKit:
     hooks: frozenset[str] = frozenset(HOOKS) - set(_LACKS)
     lacks: Mapping[str, str] = MappingProxyType(_LACKS)
     verbs = LiveKitStage.verbs
+    place = Setting
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
         raise NotImplementedError
@@ -61,7 +67,7 @@ class NaiveLiveKit(OverLiveKit):
         return setting.played(self.name, guarded=False)
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
+        async with self.place(script, room, faults, since) as setting:
             app = _NaiveApp(setting)
             await app.begin()
             with torn_down():
@@ -83,10 +89,12 @@ class _NaiveApp:
     async def begin(self) -> None:
         await self._setting.connect().start(self._setting.agent(FIRST, self._tools))
 
-    async def hand_off(self, *, to: str) -> None:
-        """What a hand-off tool of the application does."""
-        room = self._setting.room
-        room.update_agent(self._setting.agent(to, self._tools, room.current_agent))
+    async def hand_off(self, *, to: str) -> Callable[[Any], Any]:
+        """What a hand-off tool of the application does; the next agent speaks first where it has a line of its own."""
+        room, alone = self._setting.room, apart(self._setting.script)
+        begins = room.generate_reply if alone else None
+        agent = self._setting.agent(to, self._tools, room.current_agent, begins)
+        return lambda result: agent if alone else (agent, result)
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """It keeps what was said, and nothing else."""

@@ -16,7 +16,7 @@ from toolguard.testing.scenarios.evidence import EPOCH, problems_of
 from toolguard.testing.scenarios.ground import Ground
 from toolguard.testing.scenarios.ledger import acts_in
 from toolguard.testing.scenarios.livekit_stage import LiveKitStage, PipelineSide, items_of
-from toolguard.testing.scenarios.played import Cut, Played, Sent
+from toolguard.testing.scenarios.played import Cut, Played, Request, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from livekit.agents.llm import ChatContext
 
-    from toolguard.testing.livekit import Request
+    from toolguard.testing import livekit
     from toolguard.testing.scenarios.kit import Room, Script
 
 OURS = "tg_"
@@ -33,8 +33,9 @@ SHOWN_AGAIN = "_o"
 """How the ids of outputs end that another model's context is shown again."""
 FIRST = "A"
 """The agent that a conversation begins with."""
-ENDPOINTING = 0.2
-"""Seconds of silence after which LiveKit takes the caller's turn as ended."""
+ENDPOINTING = 0.15
+"""Seconds of silence after which LiveKit takes the caller's turn as ended; the words come a moment before."""
+WORDS_AFTER = 0.1
 _LEAVES_WITHIN = 30.0
 
 
@@ -54,6 +55,8 @@ class Setting(Ground[LiveKitStage]):
         self._outputs: list[Sent] = []
         self._notes: list[Sent] = []
         self._cuts: list[Cut] = []
+        self._ended: dict[str, float] = {}
+        self._filler: dict[str, str] | None = None
         self._floors: list[tuple[float, str]] = []
         self._known: set[str] = set()
         self._lines = -1
@@ -82,37 +85,57 @@ class Setting(Ground[LiveKitStage]):
             "interruption": {"mode": "vad", "resume_false_interruption": False, "min_duration": 0.0},
             "preemptive_generation": {"enabled": False},
         }
+        voice = QuietVoice(self._seconds, streaming=True)
         room: AgentSession[None] = AgentSession(
             llm=ScriptedModel(self._answers),
             stt=self.side.ears,
             vad=self.side.detector,
-            tts=QuietVoice(self._seconds, streaming=True),
+            tts=voice,
             aec_warmup_duration=None,
             turn_handling=turns,
         )
-        room.input.audio, room.output.audio = Microphone(), Loudspeaker()
+        self._speaker = Loudspeaker(voice)
+        room.input.audio, room.output.audio = Microphone(), self._speaker
         self.room = self.side.room = room
         listening: Callable[..., Any] = room.on
         listening("user_state_changed", self._heard)
         listening("function_tools_executed", self._executed)
         listening("conversation_item_added", self._added)
+        listening("tool_execution_updated", self._tool)
+        listening("speech_created", self._speech)
         return room
 
-    def _answers(self, request: Request) -> Any:
+    def _answers(self, request: livekit.Request) -> Any:
         return self.stage.answers(request)
 
     def _seconds(self, text: str) -> float:
-        return self.stage.milliseconds(text) / 1000
+        if self._filler is not None:
+            self._filler["instructions"] += text
+        shown = len(text.strip())
+        return self.stage.milliseconds(text) / 1000 * (len(text) / shown if shown else 0.0)
 
     async def leave(self) -> None:
         """LiveKit's session ends."""
         async with asyncio.timeout(_LEAVES_WITHIN):
             await self.room.aclose()
 
-    def agent(self, name: str, tools: Sequence[Any], before: Agent | None = None) -> Agent:
-        """An agent of this name; one that takes over is given what the one before had in its context."""
+    def agent(
+        self,
+        name: str,
+        tools: Sequence[Any],
+        before: Agent | None = None,
+        begins: Callable[[], object] | None = None,
+    ) -> Agent:
+        """An agent of this name; one that takes over is given what the one before had in its context.
+
+        Args:
+            name: Its name.
+            tools: Its tools.
+            before: The agent before it.
+            begins: Called when it has the conversation.
+        """
         more: dict[str, Any] = {} if before is None else {"chat_ctx": before.chat_ctx}
-        return _Named(self._find_news, id=name, instructions=f"You are {name}.", tools=list(tools), **more)
+        return _Named(self._find_news, begins, id=name, instructions=f"You are {name}.", tools=list(tools), **more)
 
     # -- what LiveKit tells -------------------------------------------------------------------------------------
 
@@ -123,7 +146,19 @@ class Setting(Ground[LiveKitStage]):
     def _executed(self, event: Any) -> None:
         for output in event.function_call_outputs:
             self._known.add(output.id)
-            self._outputs.append(self._sent(output))
+            self._outputs.append(replace(self._sent(output), at=self._ended.pop(output.call_id, self.stage.now())))
+
+    def _tool(self, event: Any) -> None:
+        if event.update.type == "tool_call_ended":
+            self._ended[event.update.call_id] = self.stage.now()
+
+    def _speech(self, event: Any) -> None:
+        if event.source == "say":
+            self._filler = {"instructions": ""}
+            asked = Request(self.stage.now(), "client", accepted=True, aside=True, fields=self._filler)
+            self.stage.requests.append(asked)
+        else:
+            self._filler = None
 
     def _sent(self, output: FunctionCallOutput) -> Sent:
         return Sent(self.stage.now(), output.output, output.id, output.call_id, self._lines)
@@ -138,11 +173,12 @@ class Setting(Ground[LiveKitStage]):
                 self.app.setdefault("moved", []).append(self.stage.now())
         elif isinstance(item, ChatMessage) and item.role == "assistant" and item.interrupted:
             heard = int(self.stage.now() - self._spoke_at())
-            self._cuts.append(Cut(self.stage.now(), item.text_content or "", heard))
+            given = self._speaker.given
+            if self.side.open and len((item.text_content or "").strip()) < len(given.strip()):
+                self._cuts.append(Cut(self.stage.now(), given, heard))
 
     def _spoke_at(self) -> float:
-        output = self.room.output.audio
-        played = output.played if isinstance(output, Loudspeaker) else []
+        played = self._speaker.played
         return (played[-1][0] - self.base) * 1000 if played else self.stage.now()
 
     def _find_news(self, agent: Agent) -> None:
@@ -175,7 +211,7 @@ class Setting(Ground[LiveKitStage]):
             cuts=self._cuts,
             floors=self._floors,
             onsets=self._onsets,
-            turn_ms=ENDPOINTING * 1000,
+            turn_ms=(ENDPOINTING - WORDS_AFTER) * 1000,
             acts=acts_in(self.ledger),
             faults=tuple(self.faults),
             lag=stage.lag,
@@ -186,9 +222,15 @@ class Setting(Ground[LiveKitStage]):
 class _Named(Agent):
     """An agent that has a name (LiveKit calls plain ones all the same), and tells when its context is changed."""
 
-    def __init__(self, changed: Callable[[Agent], None], **options: Any) -> None:
+    def __init__(self, changed: Callable[[Agent], None], begins: Callable[[], object] | None, **options: Any) -> None:
         super().__init__(**options)
         self._changed = changed
+        self._begins = begins
+
+    async def on_enter(self) -> None:
+        """It has the conversation."""
+        if self._begins is not None:
+            self._begins()
 
     async def update_chat_ctx(self, chat_ctx: ChatContext, *, exclude_invalid_function_calls: bool = True) -> None:
         """As every agent does it."""

@@ -105,8 +105,20 @@ LiveKitStage.verbs = ContextStage.verbs
 
 
 def items_of(items: Iterable[ChatItem]) -> tuple[Item, ...]:
-    """LiveKit's items as every judge reads them, but for the agent's own instructions."""
-    return tuple(made for item in items if (made := _item(item)) is not None)
+    """LiveKit's items as every judge reads them, but for the agent's own instructions.
+
+    LiveKit gives the model each output behind its call, wherever it stands in the context
+    (``livekit/agents/llm/_provider_format/utils.py``, ``group_tool_calls``).
+    """
+    made = [one for item in items if (one := _item(item)) is not None]
+    calls = {one.call for one in made if one.kind == "call"}
+    order: list[Item] = []
+    for one in made:
+        if one.kind != "output" or one.call not in calls:
+            order.append(one)
+        if one.kind == "call":
+            order += [answer for answer in made if answer.kind == "output" and answer.call == one.call]
+    return tuple(order)
 
 
 def _item(item: ChatItem) -> Item | None:

@@ -18,6 +18,7 @@ from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
@@ -67,7 +68,7 @@ class _Process:
     def __init__(self, setting: PipecatSetting) -> None:
         self._setting = setting
         self._stack = AsyncExitStack()
-        self._agents: list[AsyncExitStack] = []
+        self._agents: list[_Agent] = []
         self._moves: list[asyncio.Task[None]] = []
 
     async def begin(self, messages: list[Any] | None = None) -> None:
@@ -81,15 +82,14 @@ class _Process:
         line = setting.line(function_schemas(tools), messages or ())
         await self._talks(line, protect(line.worker, guard, id=SESSION, agent="A" if apart(script) else "agent"))
 
-    async def _talks(self, line: Line, protecting: Any) -> None:
+    async def _talks(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
         """An agent has the conversation, on its own pipeline."""
-        setting, stack = self._setting, AsyncExitStack()
-        self._agents.append(stack)
-        session = await stack.enter_async_context(protecting)
-        await stack.enter_async_context(await setting.run(line))
-        self.session = setting.app["session"] = session
-        setting.stage.application = self
-        setting.workshop.conversation = _Conversation(setting, session, self._move if apart(setting.script) else None)
+        setting, agent = self._setting, _Agent(line, protecting)
+        self._agents.append(agent)
+        self.session = setting.app["session"] = await agent.talking
+        setting.side.line, setting.stage.application = line, self
+        move = self._move if apart(setting.script) else None
+        setting.workshop.conversation = _Conversation(setting, self.session, move)
 
     # -- what the application does ------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class _Process:
         setting.floors.append((setting.stage.now(), to))
         await asyncio.sleep(LINGERS)
         self._agents.remove(before)
-        await before.aclose()
+        await before.left()
 
     async def end(self) -> None:
         for move in self._moves:
@@ -130,7 +130,7 @@ class _Process:
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
         for agent in reversed(self._agents):
-            await agent.aclose()
+            await agent.left()
         self._agents.clear()
         await self._stack.aclose()
 
@@ -140,6 +140,30 @@ class _Process:
         kept = list(self._setting.lines[-1].context.get_messages())
         await self.end()
         await self.begin(kept)
+
+
+class _Agent:
+    """One agent's turn at the conversation: a task that runs its pipeline inside ``protect``, until it is left."""
+
+    def __init__(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
+        self.talking: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        self._leave = asyncio.Event()
+        self._task = asyncio.create_task(self._talk(line, protecting), name="agent")
+
+    async def _talk(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
+        try:
+            async with protecting as session, line.runs(ends=False):
+                self.talking.set_result(session)
+                await self._leave.wait()
+        except Exception as error:
+            if self.talking.done():
+                raise
+            self.talking.set_exception(error)
+
+    async def left(self) -> None:
+        """Leave."""
+        self._leave.set()
+        await self._task
 
 
 class _Conversation:
