@@ -266,3 +266,14 @@ async def test_the_application_calls_a_function_of_the_flow_as_the_model_does():
         assert conversation.state.runs[1].phase is Phase.DONE
         await until(lambda: flow.current_node == "end")
         assert "You are at end." in str(bot.messages)
+
+
+async def test_a_function_that_the_guard_does_not_know_says_so():
+    clinic = Clinic()
+    bot = Bot(ScriptedModel(calling(BOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with Guard("memory", tools=[clinic.look]) as guard, protect(flow, guard, id="conv-42"), bot.running():
+        await flow.initialize(node("start", clinic.book, respond_immediately=False))
+        await bot.says("go on")
+        await until(lambda: "does not know it" in bot.texts.get("c1", ""))
+        assert clinic.booked == []

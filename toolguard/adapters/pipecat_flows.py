@@ -33,7 +33,7 @@ from toolguard.adapters import pipecat
 from toolguard.adapters.pipecat_edges import Edges
 from toolguard.adapters.pipecat_names import by_name
 from toolguard.core.effect import Effect
-from toolguard.errors import FeatureMissing, NoSession
+from toolguard.errors import DeclarationError, FeatureMissing, NoSession
 from toolguard.tools.ambient import DOORS
 from toolguard.tools.build import MISSING, make_tool
 from toolguard.tools.rawschema import raw_shape
@@ -155,7 +155,12 @@ _conversations: WeakKeyDictionary[FlowManager, _Conversation] = WeakKeyDictionar
 
 
 async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """A flow, or the application, calls a guarded function by itself: the manager says which conversation it is."""
+    """A flow, or the application, calls a guarded function by itself: the manager says which conversation it is.
+
+    Raises:
+        NoSession: The flow is not protected.
+        DeclarationError: The guard does not know the function.
+    """
     flow = next(one for one in (*args, *kwargs.values()) if type(one) is FlowManager)
     own = next((name for name, kind in tool.shape.injected.items() if _wants_manager(kind)), "flow_manager")
     given, rest = dict(kwargs), args
@@ -167,7 +172,12 @@ async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
             f"{tool.name} is guarded, and its flow is not.",
             advice="Run the worker inside `async with pipecat_flows.protect(flow, guard, id=...)`.",
         )
-    known = found.tools.get(tool.name, tool)
+    known = found.tools.get(tool.name)
+    if known is None:
+        raise DeclarationError(
+            f"{tool.name} is guarded, and this conversation's guard does not know it",
+            advice=f"Give it to the guard: Guard(..., tools=[{tool.name}]), or to protect(..., tools=[{tool.name}]).",
+        )
     if known is not tool:
         rest = tuple(one for one in rest if one is not flow)
         given = {name: value for name, value in given.items() if value is not flow}
