@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 from pipecat.flows import (
     NO_RESPONSE,
+    TRANSITION_IN_YAML,
     ContextStrategy,
     ContextStrategyConfig,
+    Flow,
+    FlowConfig,
     FlowManager,
     FlowsFunctionSchema,
     NodeConfig,
@@ -214,6 +218,53 @@ async def test_behind_the_conversation_the_flow_is_as_it_was():
     assert not bot.llm.has_function("book")
     with pytest.raises(NoSession, match="its flow is not"):
         await clinic.book(flow_manager=flow, slot="Mon 11:30")
+
+
+FROM_FILE = {
+    "initial_node": "start",
+    "nodes": {
+        "start": {
+            "task_messages": [{"role": "developer", "content": "You are at start."}],
+            "respond_immediately": False,
+            "functions": [
+                {
+                    "name": "book",
+                    "transition_to": {"field": "booked", "cases": {"Mon 10:00": "end"}, "default": "start"},
+                },
+                {"name": "look"},
+            ],
+        },
+        "end": {"task_messages": [{"role": "developer", "content": "You are at end."}], "functions": []},
+    },
+}
+
+
+async def test_a_flow_from_a_file_goes_where_the_file_says_when_all_calls_have_ended():
+    booked = []
+
+    @toolguard.mutation(identity="slot")
+    async def book(flow_manager: FlowManager, slot: str) -> tuple[dict[str, str], object]:
+        """Book an appointment."""
+        booked.append(slot)
+        return {"booked": slot}, TRANSITION_IN_YAML
+
+    @toolguard.read
+    async def look(flow_manager: FlowManager) -> tuple[dict[str, str], object]:
+        """Look for something."""
+        await asyncio.sleep(1.0)
+        return {"found": "the blue chart"}, TRANSITION_IN_YAML
+
+    made = Flow(FlowConfig.from_json(json.dumps(FROM_FILE)), handlers={"book": book, "look": look})
+    bot = Bot(ScriptedModel(calling(BOOK, LOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with Guard("memory", tools=[book, look]) as guard, protect(flow, guard, id="conv-42"), bot.running():
+        await flow.initialize(made.initial_node)
+        await bot.says("go on")
+        await until(lambda: flow.current_node == "end", within=2.0)
+        await asyncio.sleep(5)
+        assert booked == ["Mon 10:00"]
+        assert asked_at_end(bot)[0].outputs == {"c1": '{"booked": "Mon 10:00"}', "c2": '{"found": "the blue chart"}'}
+        assert len(asked_at_end(bot)) == 1
 
 
 async def test_in_observe_mode_the_flow_is_the_plain_one_and_its_calls_are_journaled():

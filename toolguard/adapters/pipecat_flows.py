@@ -16,7 +16,8 @@ Flows by itself forgets a transition whose function ends before another call of 
 function is cancelled after its effect (``FlowManager._check_and_execute_transition``). A guarded edge is a hand-off
 (O9): the writes of its response end first, reads get their placeholder, then the node changes, once.
 
-Not covered: flows from a file, whose edges are decided there (``TRANSITION_IN_YAML``).
+In a flow from a file (``Flow``, whose functions answer ``TRANSITION_IN_YAML``) the node changes when all calls of the
+response have ended.
 """
 
 from __future__ import annotations
@@ -30,20 +31,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from toolguard.adapters import pipecat
-from toolguard.adapters.pipecat_edges import Edges
+from toolguard.adapters.pipecat_edges import ANSWERED, Edges, FlowManager, FlowsFunctionSchema
 from toolguard.adapters.pipecat_names import by_name
 from toolguard.core.effect import Effect
-from toolguard.errors import DeclarationError, FeatureMissing, NoSession
+from toolguard.errors import DeclarationError, NoSession
 from toolguard.tools.ambient import DOORS
 from toolguard.tools.build import MISSING, make_tool
 from toolguard.tools.rawschema import raw_shape
-
-try:
-    from pipecat.flows import FlowManager, FlowsFunctionSchema
-except ImportError as error:
-    raise FeatureMissing(
-        "the installed Pipecat has no flows", feature="pipecat.flows", advice="pip install 'toolguard-voice[pipecat]'"
-    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -161,6 +155,9 @@ async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
         NoSession: The flow is not protected.
         DeclarationError: The guard does not know the function.
     """
+    answered = ANSWERED.get()
+    if answered is not None:
+        return answered
     flow = next(one for one in (*args, *kwargs.values()) if type(one) is FlowManager)
     own = next((name for name, kind in tool.shape.injected.items() if _wants_manager(kind)), "flow_manager")
     given, rest = dict(kwargs), args
@@ -197,7 +194,7 @@ def _adapted(tool: Tool[..., Any], edges: Edges) -> Tool[..., Any]:
     given = dict.fromkeys(hidden, edges.flow)
 
     async def run(call: Callable[[Mapping[str, Any]], Awaitable[Any]]) -> Any:
-        return edges.taken_apart(await call(given))
+        return await edges.taken_apart(await call(given))
 
     return tool.adapted(run, lambda: given, hidden)
 
