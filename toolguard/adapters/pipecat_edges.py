@@ -188,7 +188,7 @@ async def _from_file(events: PipecatEvents, slot: Slot, answer: Any) -> _Next | 
         events.session.noticed("flow_unknown", f"the context does not offer {slot.tool}: the node stays")
         return None
 
-    async def keep(result: Any, *, properties: Any = None) -> None:  # noqa: ARG001, RUF029 - as Pipecat calls it
+    async def keep(result: Any, *, properties: Any = None) -> None:  # noqa: ARG001 - as Pipecat calls it
         told.append(properties)
 
     token = ANSWERED.set(answer)
