@@ -78,7 +78,8 @@ class Caller:
     def _turned(self, kind: str, onset: str) -> None:
         self._kinds[onset] = kind
         self.awaited = self._session.taken_back
-        if kind == "noise" and self._turn and not self._turn_words and onset == self._onset and self._port is not None:
+        open_turn = self._turn and not self._turn_words and not self._just_said
+        if kind == "noise" and open_turn and onset == self._onset and self._port is not None:
             self._port.no_words()
             self._session.no_reply_coming()
 
@@ -157,8 +158,9 @@ class Caller:
                 self._words = self._with(text)
                 self._session.caller_said(self._words, onset=self._speaking, final=False)
             return
-        if not text and frame.text:
-            return  # our own word that no words come
+        if not text and frame.text:  # our own word that no words come
+            self._just_said = self._blanked = True
+            return
         onset, calls = self._onset, self._port.open if self._port is not None else 0
         placed = self._port is not None and (self._session.amendable or self._session.successor is not None)
         self._just_said = True
@@ -167,5 +169,7 @@ class Caller:
         if placed or (calls and self._kinds.get(onset) in _NO_TURN):
             frame.text, self._turn_words, self._blanked = _NOTHING, False, True
             self._session.no_reply_coming()
+            if placed and self._kinds.get(onset) not in _NO_TURN:  # the words stand in the context, and want an answer
+                self._session.wants_reply()
         elif text:
             self._turn_words = True

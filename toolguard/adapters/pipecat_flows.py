@@ -27,12 +27,15 @@ import functools
 import typing
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from toolguard.adapters import pipecat
 from toolguard.adapters.pipecat_edges import ANSWERED, Edges, FlowManager, FlowsFunctionSchema
 from toolguard.adapters.pipecat_names import by_name
+from toolguard.adapters.pipecat_tools import events_of
+from toolguard.adapters.protecting import Protecting
 from toolguard.core.effect import Effect
 from toolguard.errors import DeclarationError, NoSession
 from toolguard.tools.ambient import DOORS
@@ -85,8 +88,7 @@ def handler(
     return decorate
 
 
-@asynccontextmanager
-async def protect(
+def protect(
     flow: FlowManager,
     guard: Guard,
     *,
@@ -96,8 +98,8 @@ async def protect(
     tenant: str = "",
     caller: str | None = None,
     tools: Sequence[Tool[..., Any]] | None = None,
-) -> AsyncGenerator[Session]:
-    """Guard the functions of a flow; stay inside for as long as the conversation lasts.
+) -> Protecting:
+    """Guard the functions of a flow: ``await`` it, or stay inside for as long as the conversation lasts.
 
     Every guarded tool is served by its name, in whatever node it is offered. All else is as in
     :func:`toolguard.adapters.pipecat.protect`, which this is for the flow's worker.
@@ -125,13 +127,23 @@ async def protect(
     entering = pipecat.protect(
         flow.worker, guard, id=id, packet=packet, agent=agent, tenant=tenant, caller=caller, tools=[*known.values()]
     )
+    return Protecting(
+        _protected(edges, entering, known, watching=watching), partial(pipecat.until_finished, flow.worker)
+    )
+
+
+@asynccontextmanager
+async def _protected(
+    edges: Edges, entering: Protecting, known: Mapping[str, Tool[..., Any]], *, watching: bool
+) -> AsyncGenerator[Session]:
+    flow = edges.flow
     async with entering as session:
         _conversations[flow] = _Conversation(session, known, edges)
         try:
             if watching:
                 yield session
                 return
-            with by_name(flow.worker, known.values()), edges.following(pipecat.events_of(session)):
+            with by_name(flow.worker, known.values()), edges.following(events_of(session)):
                 yield session
         finally:
             del _conversations[flow]

@@ -26,8 +26,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters import pipecat
 from toolguard.adapters.pipecat_features import FrameDirection
+from toolguard.adapters.pipecat_tools import events_at
 from toolguard.errors import FeatureMissing, ToolguardError
 from toolguard.tools.ambient import BENCH
 
@@ -96,7 +96,7 @@ class GuardedTools(LLMWorker):
     async def _recorded(self, worker_name: str) -> None:
         """The conversation changes hands in this session: the same context, and the same caller."""
         worker: Any = self
-        events = pipecat.events_at(worker.llm)
+        events = events_at(worker.llm)
         if events is None or events.session.agent == worker_name:
             return
         try:
@@ -114,7 +114,7 @@ class GuardedTools(LLMWorker):
     def _holding(self) -> _Held | None:
         """What is held for the guarded call of this worker whose body is running here."""
         worker: Any = self
-        bench, events = BENCH.get(), pipecat.events_at(worker.llm)
+        bench, events = BENCH.get(), events_at(worker.llm)
         if bench is None or events is None:
             return None
         session, _, number = bench.view().ref.rpartition("/")

@@ -53,9 +53,6 @@ class Pipecat(OverPipecat):
                 try:
                     await setting.go(process.again)
                     setting.app["unheard"] = process.guard.unheard(SESSION)
-                except asyncio.CancelledError:
-                    process.cancel()
-                    raise
                 finally:
                     await process.end()
             await setting.settle()
@@ -126,11 +123,6 @@ class _Process:
         self._agents.remove(before)
         await before.left()
 
-    def cancel(self) -> None:
-        """The application's task is cancelled."""
-        for agent in self._agents:
-            agent.cancel()
-
     async def end(self) -> None:
         """Leave, whatever cancels it: what was entered is left, in the order of a stack."""
         for move in self._moves:
@@ -178,10 +170,6 @@ class _Agent:
                 self._task.cancel()
         if not self._task.cancelled():
             self._task.result()
-
-    def cancel(self) -> None:
-        """The application's task is cancelled, and with it the agent's."""
-        self._task.cancel()
 
 
 class _Conversation:
