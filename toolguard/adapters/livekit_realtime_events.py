@@ -181,6 +181,8 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         self._calmed()
         self.way_out.rebuilt()
         self.session.noticed("line_rebuilt", what)
+        if self.replies.coming_back:
+            self.session.reply_coming()
         self.session.back()
         if unanswered:
             self.session.wants_reply()
