@@ -24,10 +24,11 @@ runs in a task of the session's, the gate and the policy decide what the caller'
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
@@ -265,7 +266,8 @@ async def _protecting(
             events = _listening(worker, session, port, calls)
             if context is not None and not watching:
                 _go_on(worker, session, context, known, taken=who.packet is not None)
-            yield session
+            async with _left_well(session):
+                yield session
     finally:
         if events is not None:
             events.stop()
@@ -274,6 +276,19 @@ async def _protecting(
         if port is not None:
             await port.flush()
             port.stop()
+
+
+@asynccontextmanager
+async def _left_well(session: Session) -> AsyncGenerator[None]:
+    """End the session while the pipeline is still heard; who is cancelled once more waits for the same end again."""
+    why: Literal["hang_up", "shutdown"] = "hang_up"
+    try:
+        yield
+    except asyncio.CancelledError:
+        why = "shutdown"
+        raise
+    finally:
+        await asyncio.shield(session.close(why))
 
 
 def _listening(
