@@ -67,4 +67,4 @@ class RealtimeMoves(Moves):
 
 def _anew(item: agents.llm.ChatItem) -> agents.llm.ChatItem:
     """An item that has changed, as another one: LiveKit's plugins look at ids, and would leave the old one there."""
-    return item.model_copy(update={"id": f"{item.id}_r"})
+    return item.model_copy(update={"id": f"{item.id[:30]}_r"})

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from toolguard.testing.livekit_realtime.script import By, Call, Script
 
 _ids = itertools.count(1)
+_LONGEST_ID = 32
+"""Characters of an item's id that OpenAI takes."""
 
 
 @dataclass
@@ -153,6 +155,8 @@ class ScriptedServer:
             self._answer_outputs()
 
     def _why_not(self, item: ChatItem) -> str:
+        if len(item.id) > _LONGEST_ID:
+            return "string_above_max_length"
         if any(one.id == item.id for one in self.items):
             return "item_create_duplicate_item_id"
         if isinstance(item, FunctionCallOutput):
