@@ -1,0 +1,118 @@
+"""A pytest plugin: every handler that Pipecat runs goes through observe mode.
+
+It is a test instrument and reaches into Pipecat: handlers are guarded where an ``LLMService`` takes them out of its
+registry to run them, for tests look at the registry; so it does not matter how they came there (``register_function``, an
+advertised schema, Flows). Direct functions, those of Flows and the tools of LLM workers are guarded where they are invoked.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from contextvars import ContextVar
+from typing import Any
+
+from guarded_calls import Watchers
+from pipecat.adapters.schemas.direct_function import DirectFunctionWrapper
+from pipecat.flows.types import FlowsDirectFunctionWrapper
+from pipecat.services.llm_service import FunctionCallRegistryItem, LLMService
+
+import toolguard
+
+watchers = Watchers()
+_running: ContextVar[Any] = ContextVar("guarded_service", default=None)
+
+
+def pytest_sessionfinish() -> None:
+    """Say what went through the guard."""
+    watchers.write(os.environ["TOOLGUARD_TALLY"])
+
+
+class _Handler:
+    """The registry's ``handler``: what was registered, or, for the service while it runs a call, the guarded one."""
+
+    def __set__(self, item: Any, handler: Any) -> None:
+        vars(item)["handler"] = handler
+
+    def __get__(self, item: Any, kind: type | None = None) -> Any:
+        if item is None:
+            raise AttributeError("handler")  # a dataclass field without a default
+        handler = vars(item)["handler"]
+        service = _running.get()
+        own = getattr(handler, "__self__", None) is service
+        if service is None or own or isinstance(handler, DirectFunctionWrapper):
+            return handler
+        return functools.partial(_handled, handler)
+
+
+async def _handled(handler: Any, params: Any) -> Any:
+    """Run a classic handler: its arguments are in ``params``, and it answers by ``params.result_callback``."""
+    return await _described(params.function_name, params.arguments, functools.partial(handler, params))
+
+
+async def _described(name: str, arguments: Any, body: Any) -> Any:
+    """Run a handler that only its description tells the arguments of."""
+    token = _running.set(None)
+    try:
+        _, session = await watchers.open()
+        properties: dict[str, Any] = {one: {} for one in arguments}
+
+        async def called(_arguments: dict[str, Any]) -> Any:
+            return await body()
+
+        schema = {"name": name, "parameters": {"type": "object", "properties": properties}}
+        tool = toolguard.wrap(schema, called, effect="mutation", identity=tuple(arguments))
+        return await watchers.take(session, tool, (), dict(arguments))
+    finally:
+        _running.reset(token)
+
+
+def _guard_direct() -> None:
+    invoke = DirectFunctionWrapper.invoke
+
+    @functools.wraps(invoke)
+    async def invoked(self: Any, args: Any, params: Any) -> Any:
+        token = _running.set(None)
+        try:
+            tool = watchers.tool(self.function, self.name)
+            if tool is None:
+                return await invoke(self, args, params)
+            _, session = await watchers.open()
+            instance = getattr(self.function, "__self__", None)
+            bound = tool if instance is None else tool.__get__(instance)
+            return await watchers.take(session, bound, (), {"params": params, **args})
+        finally:
+            _running.reset(token)
+
+    DirectFunctionWrapper.invoke = invoked
+
+
+def _guard_flows() -> None:
+    invoke = FlowsDirectFunctionWrapper.invoke
+
+    @functools.wraps(invoke)
+    async def invoked(self: Any, args: Any, flow_manager: Any) -> Any:
+        return await _described(self.name, args, functools.partial(invoke, self, args, flow_manager))
+
+    FlowsDirectFunctionWrapper.invoke = invoked
+
+
+def _follow_calls() -> None:
+    run = LLMService._run_function_call
+
+    @functools.wraps(run)
+    async def ran(self: Any, runner_item: Any) -> Any:
+        await watchers.open()
+        token = _running.set(self)
+        try:
+            return await run(self, runner_item)
+        finally:
+            _running.reset(token)
+
+    LLMService._run_function_call = ran
+
+
+FunctionCallRegistryItem.handler = _Handler()
+_guard_direct()
+_guard_flows()
+_follow_calls()
