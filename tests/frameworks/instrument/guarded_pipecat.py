@@ -14,6 +14,7 @@ from typing import Any
 
 from guarded_calls import Watchers
 from pipecat.adapters.schemas.direct_function import DirectFunctionWrapper
+from pipecat.flows.manager import FlowManager
 from pipecat.flows.types import FlowsDirectFunctionWrapper
 from pipecat.services.llm_service import FunctionCallRegistryItem, LLMService
 
@@ -95,6 +96,13 @@ def _guard_flows() -> None:
         return await _described(self.name, args, functools.partial(invoke, self, args, flow_manager))
 
     FlowsDirectFunctionWrapper.invoke = invoked
+    call = FlowManager._call_handler
+
+    @functools.wraps(call)
+    async def called(self: Any, handler: Any, args: Any) -> Any:
+        return await _described(getattr(handler, "__name__", "handler"), args, functools.partial(call, self, handler, args))
+
+    FlowManager._call_handler = called
 
 
 def _follow_calls() -> None:
