@@ -27,6 +27,8 @@ from weakref import WeakKeyDictionary
 from toolguard.adapters.livekit_events import LiveKitEvents
 from toolguard.adapters.livekit_features import agents, require
 from toolguard.adapters.livekit_port import LiveKitPort
+from toolguard.adapters.livekit_realtime_events import LiveKitRealtimeEvents
+from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
 from toolguard.errors import NoSession
 
 if TYPE_CHECKING:
@@ -101,12 +103,15 @@ async def protect(
         StoreError: The session cannot be journaled.
     """
     require()
-    port = None if guard.mode == "observe" else LiveKitPort(agent_session)
+    realtime = isinstance(agent_session.llm, agents.llm.RealtimeModel)
+    port = None
+    if guard.mode != "observe":
+        port = LiveKitRealtimePort(agent_session) if realtime else LiveKitPort(agent_session)
     try:
         async with guard.session(id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port) as session:
             if port is not None:
                 port.session = session
-            events = LiveKitEvents(agent_session, session, port)
+            events = (LiveKitRealtimeEvents if realtime else LiveKitEvents)(agent_session, session, port)
             _protected[agent_session] = events
             events.listen()
             try:

@@ -86,7 +86,7 @@ class LiveKitEvents:
             arguments = tool.validated(raw)
             return await self.session.take(tool, tool.instance, (), {**arguments.values, **_contexts(tool, context)})
         call, handle = context.function_call, context.speech_handle
-        generation = _generation(handle)
+        generation = generation_of(handle)
         self._calls[call.call_id] = handle, generation
         answer = port.expect(call.call_id)
         self._went_on(generation)
@@ -102,6 +102,12 @@ class LiveKitEvents:
         slot = self.session.state.slots.get(number)
         if slot is None or slot.sent:
             port.repeat(call.call_id)
+        return await self._answered(call, handle, answer)
+
+    async def _answered(
+        self, call: agents.FunctionCall, handle: agents.voice.SpeechHandle, answer: asyncio.Future[Any]
+    ) -> Any:
+        """Wait for a call's answer, for as long as LiveKit lets it."""
         try:
             await handle.wait_if_not_interrupted([answer])
             if not answer.done():
@@ -156,11 +162,11 @@ class LiveKitEvents:
     def _speech_created(self, event: agents.SpeechCreatedEvent) -> None:
         if event.source == "say":
             return
-        self._began(_generation(event.speech_handle))
+        self._began(generation_of(event.speech_handle))
         event.speech_handle.add_done_callback(self._speech_done)
 
     def _speech_done(self, handle: agents.voice.SpeechHandle) -> None:
-        self._ended(_generation(handle), "cancelled" if handle.interrupted else "completed")
+        self._ended(generation_of(handle), "cancelled" if handle.interrupted else "completed")
 
     def _executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
         """LiveKit has the outputs of a response; now it replies to them, or says nothing (O5)."""
@@ -177,7 +183,7 @@ class LiveKitEvents:
         owed = bool(port.replying & ids)
         port.replying -= ids
         if replies:
-            self._began(_generation(handle))
+            self._began(generation_of(handle))
         elif owed:
             self.session.reply_refused("the agent's speech was interrupted before it could answer")
 
@@ -185,7 +191,7 @@ class LiveKitEvents:
         """A response that is heard is no longer awaited: news may enter the context while it is played."""
         speech = self._room.current_speech
         if event.new_state == "speaking":
-            generation = _generation(speech) if speech is not None else "speech"
+            generation = generation_of(speech) if speech is not None else "speech"
             self.session.playing(generation)
             self._ended(generation)
         elif event.old_state == "speaking":
@@ -196,7 +202,7 @@ class LiveKitEvents:
         item = event.item
         speech = self._room.current_speech
         if isinstance(item, agents.ChatMessage) and item.role == "assistant" and speech is not None:
-            self.session.agent_spoke(_generation(speech), item.text_content or "", cut=item.interrupted, item=item.id)
+            self.session.agent_spoke(generation_of(speech), item.text_content or "", cut=item.interrupted, item=item.id)
 
     # -- the caller ---------------------------------------------------------------------------------------------
 
@@ -234,7 +240,7 @@ class LiveKitEvents:
             self._settled.set()
 
 
-def _generation(handle: agents.voice.SpeechHandle) -> str:
+def generation_of(handle: agents.voice.SpeechHandle) -> str:
     """One response of the model: a speech of LiveKit's has several, one for each step."""
     return f"{handle.id}/{handle.num_steps}"
 

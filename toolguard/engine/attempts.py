@@ -140,9 +140,8 @@ class Attempts:
 
     async def _body(self, live: Live) -> Any:
         call = live.tool.body(live.arguments, live.injected)
-        if live.tool.is_async:
-            return await call()
-        return await self._in_thread(live, call)
+        value = await (call() if live.tool.is_async else self._in_thread(live, call))
+        return value if self._engine.on_value is None else await self._engine.on_value(live, value)
 
     async def _in_thread(self, live: Live, call: Callable[[], Any]) -> Any:
         """A sync body in a daemon thread with this task's context; a thread cannot be stopped, only given up."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from toolguard.core import records as r
 from toolguard.core.outbox import answer_of, interim, leavable, news, unanswered
 from toolguard.engine.floor import Floor
 from toolguard.engine.port import Parcel, item_id
+from toolguard.engine.timers import Timers
+from toolguard.engine.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,10 +47,8 @@ class Delivery:
         self.port = None if silent else port
         self._source = port
         self.floor = Floor(self.pump)
-        self._timers: dict[int, list[asyncio.TimerHandle]] = {}
-        self._shows: dict[str, frozenset[int]] = {}
-        self._sent_since: set[int] = set()
-        self._told: set[int] = set()
+        self._timers = Timers()
+        self._book = Told()
         self.began: dict[str, int] = {}
         self._silent_batches: set[int] = set()
         self._wants: list[int] = []
@@ -72,15 +71,13 @@ class Delivery:
         """A slot is open: its patience and its filler begin to run (O7)."""
         if self.port is None:
             return
-        loop = asyncio.get_running_loop()
         self._tell_in_flight()
         if spec is None or answer_of(self._ledger.state, slot) is not None:
             self.pump()
             return
-        timers = [loop.call_later(spec.patience, self._impatient, slot.number)]
+        self._timers.start(slot.number, spec.patience, self._impatient, slot.number)
         if spec.filler:
-            timers.append(loop.call_later(spec.filler_after, self._fill, slot.number, spec.filler))
-        self._timers[slot.number] = timers
+            self._timers.start(slot.number, spec.filler_after, self._fill, slot.number, spec.filler)
 
     def _impatient(self, number: int) -> None:
         slot = self._ledger.state.slots[number]
@@ -106,9 +103,8 @@ class Delivery:
         if self.port is None or slot.sent or answer_of(state, slot) is not None:
             return
         if self.floor.speaking or self._execution.gate.holds(slot.run) or self.floor.active:
-            timers = self._timers.get(number)
-            if timers is not None:
-                timers.append(asyncio.get_running_loop().call_later(0.25, self._fill, number, text))
+            if number in self._timers:
+                self._timers.start(number, 0.25, self._fill, number, text)
             return
         self._ledger.write(r.Spoke(generation=slot.generation, what="filler"))
         self.port.say(text)
@@ -165,8 +161,7 @@ class Delivery:
         state, port = self._ledger.state, self.port
         if port is None:
             return
-        for timer in self._timers.pop(slot.number, ()):
-            timer.cancel()
+        self._timers.drop(slot.number)
         item = item_id(state.session, slot.context, slot.number, "out")
         run = slot.run if not answer.interim and answer.form in {"result", "replayed"} else 0
         self._ledger.write(r.Sent(item=item, context=state.context, calls=(slot.number,), run=run, form=answer.form))
@@ -174,7 +169,7 @@ class Delivery:
             return
         reply = answer.reply and slot.batch not in self._silent_batches
         port.place(Parcel(item, answer.text, (slot.number,), slot.call_id, slot.item, form=answer.form, reply=reply))
-        self._sent_since.add(slot.number)
+        self._book.sent((slot.number,), reply=reply)
         if reply:
             self._want(slot.batch)
             self._patient = self._patient and self._waits_for_idle(slot.run)
@@ -198,7 +193,7 @@ class Delivery:
                 r.Sent(item=item, context=state.context, calls=calls, run=run.number, form=answer.form, note=True),
             )
             port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=answer.reply))
-            self._sent_since.update(calls)
+            self._book.sent(calls, reply=answer.reply)
             if answer.reply:
                 self._want()
                 self._patient = self._patient and run.announce == "when_idle"
@@ -217,7 +212,7 @@ class Delivery:
         self._cover()
         floor.asked = True
         self._ledger.write(
-            r.ReplyAsked(context=state.context, version=self.wanted, calls=tuple(sorted(self._sent_since)))
+            r.ReplyAsked(context=state.context, version=self.wanted, calls=tuple(sorted(self._book.fresh)))
         )
         port.ask_reply()
 
@@ -234,8 +229,7 @@ class Delivery:
         return bool(self._after) and any(slot.run in self._after for slot in unanswered(self._ledger.state))
 
     def _go_on(self) -> None:
-        self._after = frozenset()
-        self._eager = True
+        self._after, self._eager = frozenset(), True
         self.close_open_calls()
 
     def reply_refused(self) -> None:
@@ -246,8 +240,7 @@ class Delivery:
         self.floor.asked = False
         self.covered = min(self.covered, self.wanted - 1)
         self._wants.append(0)
-        self._patient = False
-        self._crossed = not self.floor.active
+        self._patient, self._crossed = False, not self.floor.active
         if self._crossed:
             self.floor.expect(self._limits.reply_grace)
         self.pump()
@@ -260,8 +253,7 @@ class Delivery:
         self.began[generation] = self._ledger.clock.wall()
         if not self._crossed:
             self._cover()
-            self._shows[generation] = frozenset(self._sent_since)
-            self._sent_since.clear()
+            self._book.began(generation)
         self._crossed = False
         floor.expected()
 
@@ -270,18 +262,30 @@ class Delivery:
         if self.floor.active == generation:
             self.floor.active = ""
         if cut:
-            self._sent_since |= self._shows.pop(generation, frozenset())
+            self._book.cut(generation)
         self.pump()
 
     def heard_out(self, generation: str) -> None:
         """The caller heard a reply to its end: what it showed counts as told (S6)."""
-        self._told |= self._shows.pop(generation, frozenset())
+        self._book.heard(generation)
+
+    def cut_off(self, generation: str) -> None:
+        """A reply was cut off, or never came: what it told is told again, unless a turn is answered first (O5)."""
+        if self._book.again(self._book.cut(generation)):
+            self._want()
+            self.pump()
+
+    def not_told(self, calls: Iterable[int]) -> None:
+        """The framework does not speak about these answers after all: a reply is asked for when the line is idle."""
+        self.floor.asked = False
+        self._book.sent(calls, reply=True)
+        self._want()
+        self.pump()
 
     def caller_went_on(self, turn: int) -> None:
         """A caller's turn after a reply acknowledges what the reply told (S6)."""
         state = self._ledger.state
-        told = tuple(sorted(n for n in self._told if n in state.slots and not state.slots[n].sent_interim))
-        self._told.clear()
+        told = tuple(n for n in self._book.went_on() if n in state.slots and not state.slots[n].sent_interim)
         if told:
             self._ledger.write(r.Acknowledged(calls=told, turn=turn))
 
@@ -291,28 +295,26 @@ class Delivery:
         self.port, self._source = None if self._silent else port, port
         self.floor.lost()
         self.floor.away = False
-        for kept in (self._shows, self._sent_since, self._silent_batches):
-            kept.clear()
+        self._book.forget()
+        self._silent_batches.clear()
         self._cover()
         self._eager, self._crossed, self._patient, self._after = False, False, True, frozenset()
 
     def shown(self, calls: Iterable[int]) -> None:
         """The model sees the answers of these calls from the beginning: its next reply may tell of them (S6)."""
-        self._sent_since.update(calls)
+        self._book.sent(calls, reply=True)
 
     def line_lost(self) -> None:
         """The connection is gone: the reply that was on it, or was asked for, is owed to the caller (O5)."""
         floor = self.floor
         floor.away, self._crossed = True, False
         if floor.active or floor.asked:
-            self._sent_since |= self._shows.pop(floor.active, frozenset())
+            self._book.cut(floor.active)
             self._want()
         floor.lost()
 
     def stop_timers(self) -> None:
         """The session ends: nothing of ours may fire any more."""
-        for timer in (timer for timers in self._timers.values() for timer in timers):
-            timer.cancel()
-        self._timers.clear()
+        self._timers.stop()
         self.floor.asked = False
         self.floor.expected()

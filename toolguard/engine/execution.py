@@ -60,6 +60,8 @@ class Execution:
         self.lease: Lease | None = None
         self.on_settled: Callable[[Live], None] = lambda _live: None
         self.on_ending: Callable[[Run], None] = lambda _run: None
+        self.on_value: Callable[[Live, Any], Awaitable[Any]] | None = None
+        """The last step of a body, inside it: makes of what it returned what can be kept; an adapter may set it."""
         self.told: Callable[[], None] = lambda: None
         """Called when others have said something about the session's runs."""
         self.on_overdue: Callable[[Live], None] = lambda _live: None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from toolguard.core.call import ToolCall
     from toolguard.core.law import Phase, Ruling
@@ -31,6 +31,7 @@ class Motion(Protocol):
     scope_of: Callable[[str], str]
     on_settled: Callable[[Live], None]
     on_ending: Callable[[Run], None]
+    on_value: Callable[[Live, Any], Awaitable[Any]] | None
 
     async def commit(self, live: Live, number: int) -> str:
         """Pass the gate, write the commit record, hand out the key (W1, W2)."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolguard.core import records as r
 from toolguard.core.interrupt import Discarded, Dropped
 from toolguard.engine.clock import moment
+from toolguard.engine.replies import Replies
 from toolguard.engine.slotting import Arrival
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from toolguard.engine.wiring import Wiring
 
 
-class Reports:
+class Reports(Replies):
     """The half of a session that adapters talk to. No method raises into the framework or waits for anything."""
 
     def __init__(self, wiring: Wiring) -> None:
@@ -231,42 +232,6 @@ class Reports:
         """The provider has confirmed an item (O4)."""
         if item in self.state.items:
             self._w.ledger.write(r.Delivered(items=(item,)))
-
-    @property
-    def responding(self) -> str:
-        """The model's response in progress, empty for none."""
-        return self._w.delivery.floor.active
-
-    def reply_coming(self) -> None:
-        """The application has asked for a reply itself."""
-        if self._over_there("reply_coming"):
-            return
-        self._w.delivery.floor.asked = True
-
-    def reply_refused(self, why: str) -> None:
-        """The provider refused a reply; it is asked for again when the line is free (O5)."""
-        if self._over_there("reply_refused"):
-            return
-        self.noticed("reply_refused", why)
-        self._w.delivery.reply_refused()
-
-    def answering(self) -> None:
-        """The platform is about to ask its model: every open call of the context is answered first (O2)."""
-        if self._over_there("answering"):
-            return
-        self._w.delivery.close_open_calls()
-
-    @property
-    def caller_has_floor(self) -> bool:
-        """The caller speaks, or the platform is about to answer what they said: outputs ask for no reply now (O5)."""
-        floor = self._w.delivery.floor
-        return bool(floor.speaking or floor.expecting)
-
-    def wants_reply(self) -> None:
-        """The caller's turn, or the application, wants the model to speak (O2 first)."""
-        if self._over_there("wants_reply"):
-            return
-        self._w.delivery.want_reply()
 
     def noticed(self, code: str, text: str, **data: Any) -> None:
         """Something abnormal that belongs into the trail (I24)."""

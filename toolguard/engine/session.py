@@ -12,8 +12,9 @@ from toolguard.core.interrupt import Ended
 from toolguard.core.packing import final_runs
 from toolguard.engine.reports import Reports
 from toolguard.engine.result import outcome
+from toolguard.engine.toolbox import check_scopes
 from toolguard.engine.transfer import EXPIRES
-from toolguard.errors import HandedOver, LineLost, SessionClosed
+from toolguard.errors import DeclarationError, HandedOver, LineLost, SessionClosed
 from toolguard.tools.ambient import BENCH, DESK
 
 if TYPE_CHECKING:
@@ -143,6 +144,20 @@ class Session(Reports):
         return self._w.transfer.unsigned(
             state.handed or r.HandOffRecord(to=state.agent, frm=state.agent, made_at=now, expires_at=now)
         )
+
+    def bring(self, tool: Tool[..., Any]) -> None:
+        """Take a tool that the framework's agent has brought along, for example a method of the agent itself.
+
+        Raises:
+            DeclarationError: The session has another tool of that name, or the tool needs to know the caller.
+        """
+        known = self._w.intake.tools(tool.name)
+        if known is not None and known.spec is not tool.spec:
+            raise DeclarationError(
+                f"two tools are named {tool.name}", ref=self.id, advice="Give one of them name='...'."
+            )
+        check_scopes({tool.name: tool}, self.id, self.state.caller)
+        self._w.bring(tool)
 
     def passed_on(self, tools: Mapping[str, Tool[Any, Any]], port: Port | None) -> Session:
         """The next agent's session over the same parts; this one takes late words and nothing else (T6)."""

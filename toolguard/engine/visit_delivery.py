@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -55,8 +54,7 @@ class VisitDelivery(Delivery):
         await self._tell_news(door)
         self._doors.setdefault(slot.number, []).append(door)
         if slot.number not in self._timers:
-            loop, patience = asyncio.get_running_loop(), self._patience(slot.tool)
-            self._timers[slot.number] = [loop.call_later(patience, self._impatient, slot.number)]
+            self._timers.start(slot.number, self._patience(slot.tool), self._impatient, slot.number)
         self.pump()
 
     def pump(self) -> None:
@@ -87,8 +85,7 @@ class VisitDelivery(Delivery):
 
     def _give(self, slot: Slot, answer: Answer, doors: list[Port]) -> None:
         state = self._ledger.state
-        for timer in self._timers.pop(slot.number, ()):
-            timer.cancel()
+        self._timers.drop(slot.number)
         item = item_id(state.session, slot.context, slot.number, "out")
         run = slot.run if not answer.interim and answer.form in {"result", "replayed"} else 0
         if not slot.sent or slot.sent_interim:

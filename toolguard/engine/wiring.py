@@ -65,6 +65,8 @@ class Wiring:
     ) -> None:
         self.ledger = ledger
         self.limits = limits
+        self._brought: dict[str, Tool[Any, Any]] = {}
+        tools = self._with_brought(tools)
         self.gate = Gate(ledger)
         self.execution = Execution(ledger, self.gate, limits, self._key)
         self.judge = Judge(ledger, self.execution, secret)
@@ -109,6 +111,13 @@ class Wiring:
     def _key(self, run: Run) -> str:
         return self.judge.key(run)
 
+    def _with_brought(self, given: Callable[[str], Tool[Any, Any] | None]) -> Callable[[str], Tool[Any, Any] | None]:
+        return lambda name: self._brought.get(name) or given(name)
+
+    def bring(self, tool: Tool[Any, Any]) -> None:
+        """A tool that the framework's agent has brought along is one of the session's from here on."""
+        self._brought[tool.name] = tool
+
     @property
     def traits(self) -> Traits | None:
         """What the framework can do; None without one."""
@@ -116,7 +125,7 @@ class Wiring:
 
     def pass_on(self, tools: Callable[[str], Tool[Any, Any] | None], port: Port | None) -> None:
         """The next agent's tools and way out; what runs goes on with its holds and its limits (H1)."""
-        self.intake.tools = tools
+        self.intake.tools = self._with_brought(tools)
         self.barge_ins.moved()
         self.delivery.move(port)
         self.transfer.waiting = ""

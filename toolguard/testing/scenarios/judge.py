@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from toolguard.testing.scenarios.data import collection, scenario
-from toolguard.testing.scenarios.kit import CHECKS, HOOKS, VARIANTS, Broken, Check, Driver, Room, discover, script_of
+from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.kit import CHECKS, VARIANTS, Broken, Check, Driver, Room, discover, script_of
 from toolguard.testing.scenarios.places import Kind, Places
 
 if TYPE_CHECKING:
@@ -88,15 +89,16 @@ class Judge:
         if why:
             return Outcome(assertion, "not applicable", why)
         check = CHECKS[assertion]
+        names, left_out = self._playable(story, check)
         try:
-            played = [plays.of(script_of(story.id, name)) for name in check.plays]
+            played = [plays.of(script_of(story.id, name)) for name in names]
             for one in [tuple(played)] if check.together else played:
                 check.judge(one)
         except Broken as broken:
             return Outcome(assertion, "failed", str(broken))
         except Exception as error:  # noqa: BLE001 - a play that falls over is an outcome too, told apart from a failure
             return Outcome(assertion, "error", f"{type(error).__name__}: {error}")
-        return Outcome(assertion, "passed")
+        return Outcome(assertion, "passed", left_out)
 
     def cannot(self, story: Scenario, assertion: str) -> str:
         """Why an assertion is not applicable to the driver; empty where it is."""
@@ -105,16 +107,34 @@ class Judge:
         check = CHECKS.get(assertion)
         if check is None:
             return "it has no check"
-        lacks = [hook for hook in _needs(story, check) if hook not in self._driver.hooks]
         if "second_process" in _needs(story, check) and self._places.kind == "memory" and self._driver.guarded:
             return "the memory store dies with its process"
-        if lacks:
-            return f"{self._driver.name} lacks the hook {lacks[0]}: {HOOKS[lacks[0]]}"
-        steps = [step for name in check.plays for step in script_of(story.id, name).steps]
-        strange = [
-            step.verb for step in steps if step.who not in {"tool", "guard"} and step.verb not in self._driver.verbs
-        ]
-        return f"{self._driver.name} cannot play the step {strange[0]}" if strange else ""
+        missing = self._missing(check.needs)
+        if missing:
+            return missing
+        names, left_out = self._playable(story, check)
+        return "" if names else left_out
+
+    def _playable(self, story: Scenario, check: Check) -> tuple[tuple[str, ...], str]:
+        """The plays of a check that the driver can play, and why it cannot play the first of the others."""
+        why = {name: self._unplayable(story, name) for name in check.plays}
+        found = tuple(name for name in check.plays if not why[name])
+        return found, next((f"without {name}: {one}" if found else one for name, one in why.items() if one), "")
+
+    def _unplayable(self, story: Scenario, name: str) -> str:
+        missing = self._missing(VARIANTS[story.id, name].needs) if name != "main" else ""
+        if missing:
+            return missing
+        verbs = [step.verb for step in script_of(story.id, name).steps if step.who not in {"tool", "guard"}]
+        strange = next((verb for verb in verbs if verb not in self._driver.verbs), "")
+        return f"{self._driver.name} cannot play {strange} yet" if strange else ""
+
+    def _missing(self, needs: Sequence[str]) -> str:
+        hook = next((one for one in needs if one not in self._driver.hooks), "")
+        if not hook:
+            return ""
+        where = self._driver.lacks.get(hook)
+        return f"{self._driver.name} lacks the hook {hook}, {HOOKS[hook]}" + (f": {where}" if where else "")
 
 
 def _needs(story: Scenario, check: Check) -> list[str]:

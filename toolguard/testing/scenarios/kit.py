@@ -20,15 +20,15 @@ One module for each scenario (``s01.py`` ...), found by itself, holds what belon
   at once, as a tuple, if ``together``), and says what is wrong with :func:`must`. It reads what the other side
   received, the ledger of side effects and the journal, all of them in :class:`~.played.Played`; times are
   milliseconds on the timeline's clock.
-- What only some adapters can do is a **hook** (:data:`HOOKS`): a check that ``needs`` one is not applicable where the
-  driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
+- What only some adapters can do is a **hook** (:data:`~.hooks.HOOKS`): a check that ``needs`` one is not applicable
+  where the driver lacks it, and the table names it. The same goes for a variant: ``@variant(..., needs=("hook",))``.
 - A scenario whose process dies (``process.dies``, ``guard.recovers``) is played by two processes, of which the first
   kills itself; its checks need the hook ``second_process``, and a store that outlives a process.
 - A **saboteur** is one change of the engine or the adapter after which that very check fails: ``old`` has to occur
-  exactly once in the file. A check may have one for each adapter family: ``saboteur={"openai_realtime": ...}``. To
-  fail means :func:`must`; a play that falls over does not count.
-- A **driver** (:class:`Driver`) plays scripts over one adapter; a step that the Realtime drivers cannot play yet is
-  added to ``VERBS`` in ``realtime_stage.py``, a new adapter to ``drivers.py``.
+  exactly once in the file. To fail means :func:`must`; a play that falls over does not count. Where the check's own
+  saboteur says nothing for an adapter, that adapter has another one in its ``saboteurs_*.py`` (:func:`sabotages`).
+- A **driver** (:class:`Driver`) plays scripts over one adapter; what it lacks, it names with the framework's file and
+  function. A step that no stage can play yet is added to ``stage.py``, a new adapter to ``drivers.py``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ import msgspec
 
 from toolguard.engine.limits import Limits
 from toolguard.testing.scenarios.data import Scenario, Step, ToolPlan, scenario
+from toolguard.testing.scenarios.hooks import HOOKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,16 +60,6 @@ Vary = Callable[["Script"], "Script"]
 Beside = Callable[["Guard", dict[str, Any]], AbstractContextManager[None]]
 J = TypeVar("J", bound=Judge)
 V = TypeVar("V", bound=Vary)
-
-HOOKS: Mapping[str, str] = {
-    "cancel_frame": "a frame by which the provider cancels one call by its id",
-    "silent_output": "an output that says that no reply is wanted",
-    "two_agents": "a second agent that the conversation can be handed to",
-    "second_line": "opening the provider's connection again within the play",
-    "second_process": "another process that goes on with the session",
-    "http_calls": "calls that come in as web requests",
-}
-"""What some adapters can do and others cannot, by name; see :attr:`Driver.hooks`."""
 
 
 class Broken(AssertionError):  # noqa: N818 - named for what was found
@@ -189,7 +180,9 @@ class Driver(Protocol):
     guarded: bool
     """False for the naive application: the same other side, and no toolguard."""
     hooks: frozenset[str]
-    """The :data:`HOOKS` that it has."""
+    """The :data:`~.hooks.HOOKS` that it has."""
+    lacks: Mapping[str, str]
+    """Why it has not the others: the framework's file and function in which the hook would be, by hook."""
     verbs: frozenset[str]
     """The steps that it can play; a scenario with another one is not applicable, and the table says which."""
 
@@ -230,7 +223,7 @@ class Check:
 
     def saboteur(self, adapter: str) -> Saboteur | None:
         """The saboteur for an adapter."""
-        return self.saboteurs.get(adapter) or self.saboteurs.get("")
+        return SABOTEURS.get((adapter, self.id)) or self.saboteurs.get(adapter) or self.saboteurs.get("")
 
 
 @dataclass(frozen=True)
@@ -245,7 +238,9 @@ class Variant:
 
 CHECKS: dict[str, Check] = {}
 VARIANTS: dict[tuple[str, str], Variant] = {}
-_MODULE = re.compile(r"s\d\d")
+SABOTEURS: dict[tuple[str, str], Saboteur] = {}
+"""Saboteurs that one adapter has in place of a check's own, by adapter and assertion."""
+_MODULE = re.compile(r"s\d\d|saboteurs_\w+")
 
 
 def check(
@@ -291,6 +286,11 @@ def variant(scenario_id: str, name: str, *, needs: tuple[str, ...] = ()) -> Call
     return register
 
 
+def sabotages(adapter: str, saboteurs: Mapping[str, Saboteur]) -> None:
+    """Register saboteurs of one adapter, by assertion, in place of the checks' own."""
+    SABOTEURS.update({(adapter, assertion): one for assertion, one in saboteurs.items()})
+
+
 def script_of(scenario_id: str, name: str = "main") -> Script:
     """The script of a scenario's variant."""
     story = scenario(scenario_id)
@@ -300,9 +300,9 @@ def script_of(scenario_id: str, name: str = "main") -> Script:
 
 @cache
 def discover() -> tuple[str, ...]:
-    """Import the modules of the scenarios; their ids in order."""
+    """Import the modules of the scenarios and of the adapters' own saboteurs; the scenarios' ids in order."""
     package = importlib.import_module(__package__ or "")
     names = sorted(found.name for found in pkgutil.iter_modules(package.__path__) if _MODULE.fullmatch(found.name))
     for name in names:
         importlib.import_module(f"{package.__name__}.{name}")
-    return tuple(name.upper() for name in names)
+    return tuple(name.upper() for name in names if not name.startswith("saboteurs_"))

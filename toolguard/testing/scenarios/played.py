@@ -70,12 +70,12 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One raw frame."""
+class Cut:
+    """Where the agent's speech was cut, as the other side was told: what had been said, and what of it was heard."""
 
     at: float
-    type: str
-    event: Mapping[str, Any]
+    text: str
+    heard_ms: int
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,11 @@ class Played:
         problems: What is wrong with its calls and outputs.
         violations: Frames of the client that the provider's own types do not allow.
         errors: Errors that the server sent, as (code, message).
-        frames: All frames of the client.
-        heard: All frames of the server.
+        given: Outputs that the client gave, taken or not.
+        cuts: Where the agent's speech was cut in the provider's copy of the conversation.
+        floors: When an agent other than the first was given the floor, and which.
+        onsets: When the application heard the caller begin to speak.
+        turn_ms: Milliseconds that the framework itself takes from the caller's last word to its request.
         acts: The ledger of side effects.
         entries: The journal; empty for the naive application.
         open_calls: The store's index of calls that are open or in doubt.
@@ -138,8 +141,11 @@ class Played:
     problems: Sequence[str] = ()
     violations: Sequence[str] = ()
     errors: Sequence[tuple[str, str]] = ()
-    frames: Sequence[Frame] = ()
-    heard: Sequence[Frame] = ()
+    given: Sequence[Sent] = ()
+    cuts: Sequence[Cut] = ()
+    floors: Sequence[tuple[float, str]] = ()
+    onsets: Sequence[float] = ()
+    turn_ms: float = 0.0
     acts: Sequence[Act] = ()
     entries: Sequence[Entry] = ()
     open_calls: Sequence[tuple[str, str]] = ()

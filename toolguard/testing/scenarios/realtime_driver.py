@@ -5,42 +5,36 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosed
 
 from toolguard.adapters.openai_realtime import Rebuild, protect, realtime_tools
-from toolguard.engine.clock import LoopClock
-from toolguard.engine.guard import Guard
-from toolguard.stores.locate import store_from
-from toolguard.testing.scenarios.realtime_agents import LINGERS, apart, cuts_of, forms_of
-from toolguard.testing.scenarios.realtime_evidence import EPOCH, journal_of
-from toolguard.testing.scenarios.realtime_naive import Mortal
-from toolguard.testing.scenarios.realtime_setting import Conversation, Setting, virtual
-from toolguard.testing.scenarios.realtime_stage import RealtimeStage
-from toolguard.testing.scenarios.realtime_troubles import torn_down
-from toolguard.testing.scenarios.second_process import HOOK, contend, play_first
+from toolguard.testing.scenarios.agents import LINGERS, apart, cuts_of, forms_of
+from toolguard.testing.scenarios.evidence import EPOCH, journal_of
+from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.realtime_naive import OverRealtime
+from toolguard.testing.scenarios.realtime_setting import Conversation, Setting
+from toolguard.testing.scenarios.second_process import contend, play_first
+from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from toolguard.core.packet import HandoffPacket
+    from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
     from toolguard.testing.scenarios.kit import Room, Script
     from toolguard.testing.scenarios.played import Played
-    from toolguard.testing.virtual import VirtualLoop
 
 SESSION = "call-1"
 
 
-class OpenAIRealtime(Mortal):
+class OpenAIRealtime(OverRealtime):
     """The guarded application: it reads its connection, plays the audio, and leaves the tools to toolguard."""
 
-    name = "openai_realtime"
     guarded = True
-    hooks: frozenset[str] = frozenset({"second_line", "two_agents", HOOK})
-    verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
         """Play a script to its end."""
@@ -59,11 +53,12 @@ class OpenAIRealtime(Mortal):
             await process.begin()
             with torn_down():
                 try:
-                    await setting.go(process.again, setting.moved)
+                    setting.stage.reopen = setting.moved
+                    await setting.go(process.again)
                     setting.app["unheard"] = process.guard.unheard(SESSION)
                 finally:
                     await process.end()
-            await _settle(faults)
+            await setting.settle()
         return setting
 
 
@@ -82,15 +77,11 @@ class _Process:
     async def begin(self) -> None:
         setting, script = self._setting, self._setting.script
         tools = setting.workshop.guarded()
-        options: dict[str, Any] = {"policy": script.policy, "limits": script.limits, **script.guard}
-        store = setting.app["store"] = store_from(setting.place)
-        guard = self.guard = Guard(setting.troubled(store), tools=tools, clock=LoopClock(EPOCH), **options)
-        loop = cast("VirtualLoop", asyncio.get_running_loop())
-        loop.busy_while(lambda: setting.at_work(guard))
+        guard = self.guard = setting.guard(tools)
         await self._stack.enter_async_context(guard)
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
-        setting.app["opened_at"] = EPOCH.timestamp() + loop.time()
+        setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
         rebuild = Rebuild(connect=setting.another, **script.rebuild) if script.reconnects else None
         if apart(script):
             self._floor = await self._given(protect(setting.connection, guard, id=SESSION, agent="A"))
@@ -195,11 +186,3 @@ async def _listen(connection: Any) -> None:
     with suppress(ConnectionClosed):
         async for _ in connection:
             pass
-
-
-async def _settle(faults: list[str]) -> None:
-    """Nothing of toolguard may be left on the loop when its guard is closed."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-    left = [task for task in asyncio.all_tasks() if task.get_name().startswith("toolguard")]
-    faults.extend(f"the task {task.get_name()} was left over" for task in left)

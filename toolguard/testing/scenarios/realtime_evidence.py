@@ -1,26 +1,22 @@
-"""Collects what a judge reads from a line of the Realtime server, the ledger file and the store."""
+"""Collects what a judge reads from a line of the Realtime server and the ledger file."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
 from typing import TYPE_CHECKING, Any
 
-from toolguard.core.records import NAMES, decode
 from toolguard.testing.scenarios.ledger import acts_in
-from toolguard.testing.scenarios.played import Entry, Frame, Item, Played, Request, Responded, Sent
+from toolguard.testing.scenarios.played import Cut, Item, Played, Request, Responded, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from toolguard.stores.base import Store
     from toolguard.testing.realtime import Line, RealtimeServer
     from toolguard.testing.scenarios.kit import Script
     from toolguard.testing.scenarios.realtime_stage import RealtimeStage
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""Wall time of the virtual loop's zero."""
-_PAGE = 512
+_YOU_ARE = re.compile(r"You are (\w+)")
 
 
 def items_of(conversation: Sequence[Mapping[str, Any]]) -> tuple[Item, ...]:
@@ -75,8 +71,10 @@ def collect(
         problems=[problem for line in lines for problem in line.conversation_problems()],
         violations=[one.problem for one in server.violations],
         errors=[(str(one.get("code")), str(one.get("message"))) for line in lines for one in line.errors],
-        frames=[Frame(ms(one.at), one.type, one.event) for line in lines for one in line.received],
-        heard=[Frame(ms(one.at), one.type, one.event) for line in lines for one in line.sent],
+        given=[one for number, line in enumerate(lines) for one in _given(line, number, base)],
+        cuts=[one for line in lines for one in _cuts(line, base)],
+        floors=[one for line in lines for one in _floors(line, base)],
+        onsets=[ms(one.at) for line in lines for one in line.sent if one.type == "input_audio_buffer.speech_started"],
         acts=acts_in(ledger),
         faults=tuple(faults),
         lag=stage.lag,
@@ -121,21 +119,30 @@ def _notes(line: Line, number: int, base: float) -> list[Sent]:
     return notes
 
 
-def journal_of(store: Store, base: float) -> tuple[list[Entry], list[tuple[str, str]], list[tuple[str, str]]]:
-    """Read the whole journal, the index of open calls and the sessions back from a store that nobody has open."""
-    store.open("judge")
-    entries: list[Entry] = []
-    try:
-        rows = store.sessions()
-        for row in rows:
-            after = 0
-            while frames := store.read(row.session, after=after, limit=_PAGE):
-                for frame in frames:
-                    record = decode(frame.kind, frame.version, frame.payload)
-                    at = (frame.at / 1e9 - EPOCH.timestamp() - base) * 1000
-                    entries.append(Entry(round(at, 3), frame.seq, row.session, NAMES[type(record)], record))
-                after = frames[-1].seq
-        open_calls = [(mark.tool, mark.phase) for mark in store.open_calls()]
-    finally:
-        store.close()
-    return entries, open_calls, [(row.session, row.state) for row in rows]
+def _given(line: Line, number: int, base: float) -> list[Sent]:
+    """Every output that the client sent, taken or not."""
+    sent = [(one.at, one.event["item"]) for one in line.received if one.type == "conversation.item.create"]
+    return [
+        Sent((at - base) * 1000, str(item["output"]), str(item.get("id")), str(item["call_id"]), number)
+        for at, item in sent
+        if "output" in item
+    ]
+
+
+def _cuts(line: Line, base: float) -> list[Cut]:
+    """Truncations, with the words of what was cut."""
+    words = {str(one.event["item_id"]): str(one.event["transcript"]) for one in line.sent if "transcript" in one.event}
+    return [
+        Cut((one.at - base) * 1000, words.get(str(one.event["item_id"]), ""), int(one.event["audio_end_ms"]))
+        for one in line.received
+        if one.type == "conversation.item.truncate"
+    ]
+
+
+def _floors(line: Line, base: float) -> list[tuple[float, str]]:
+    """When another agent was given the floor, and which: the application says so in its instructions."""
+    return [
+        ((one.at - base) * 1000, found[1])
+        for one in line.received
+        if one.type == "session.update" and (found := _YOU_ARE.search(str(one.event)))
+    ]

@@ -6,15 +6,18 @@ import asyncio
 import inspect
 import json
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from websockets.exceptions import ConnectionClosed
 
-from toolguard.testing.scenarios.realtime_agents import LINGERS, apart, naive_forms
-from toolguard.testing.scenarios.realtime_setting import Conversation, Setting, virtual
+from toolguard.testing.scenarios.agents import LINGERS, apart, naive_forms
+from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.realtime_setting import Conversation, Setting
 from toolguard.testing.scenarios.realtime_stage import RealtimeStage
-from toolguard.testing.scenarios.realtime_troubles import torn_down
-from toolguard.testing.scenarios.second_process import HOOK, play_first
+from toolguard.testing.scenarios.second_process import play_first
+from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +27,13 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.played import Played
 
 
-class Mortal:
-    """A driver whose process can be made to die in the middle of a play."""
+class OverRealtime:
+    """What both drivers over the Realtime server have; their process can be made to die in the middle of a play."""
+
+    name = "openai_realtime"
+    hooks: frozenset[str] = frozenset(HOOKS) - {"cancel_frame", "silent_output", "http_calls"}
+    lacks: Mapping[str, str] = MappingProxyType({})
+    verbs = RealtimeStage.verbs
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
         raise NotImplementedError
@@ -36,13 +44,10 @@ class Mortal:
             runner.run(self._play(script, room, faults))
 
 
-class NaiveRealtime(Mortal):
+class NaiveRealtime(OverRealtime):
     """The application of the reports: a task for each call, its result and a request for speech sent at once."""
 
-    name = "openai_realtime"
     guarded = False
-    hooks: frozenset[str] = frozenset({"second_line", "two_agents", HOOK})
-    verbs = RealtimeStage.verbs
 
     def play(self, script: Script, room: Room) -> Played:
         """Play a script to its end."""
@@ -63,7 +68,8 @@ class NaiveRealtime(Mortal):
 
             with torn_down():
                 try:
-                    await setting.go(again, app.reopen)
+                    setting.stage.reopen = app.reopen
+                    await setting.go(again)
                 finally:
                     await app.end()
         return setting

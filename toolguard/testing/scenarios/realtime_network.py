@@ -1,4 +1,4 @@
-"""What happens between the platform and the application: a call sent again, a lost answer, a restarted process."""
+"""What happens between the platform and the application: a call sent again, a lost answer, a closed line."""
 
 from __future__ import annotations
 
@@ -59,11 +59,6 @@ def _answering(call: str) -> Any:
         return bool(event["item"].get("call_id") == call)
 
     return where
-
-
-async def restarts(stage: RealtimeStage, _step: Step) -> None:
-    """The application's process ends in good order and a new one goes on, on a connection of its own."""
-    await stage.restart()
 
 
 async def closes(stage: RealtimeStage, step: Step) -> None:

@@ -1,82 +1,58 @@
-"""What a play over the Realtime server takes place in: a virtual loop, the server, the client, the stage."""
+"""What a play over the Realtime server takes place in: the server, the client, the connections, the stage."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import threading
-import warnings
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Self, cast
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 from openai import AsyncOpenAI
 
 from toolguard.adapters.realtime_rebuild import merged
 from toolguard.testing.realtime import RealtimeServer
-from toolguard.testing.scenarios.ledger import SideEffects
+from toolguard.testing.scenarios.ground import Ground
 from toolguard.testing.scenarios.realtime_evidence import collect
 from toolguard.testing.scenarios.realtime_stage import RealtimeStage
-from toolguard.testing.scenarios.slow_store import SlowStore
-from toolguard.testing.scenarios.workshop import Workshop
-from toolguard.testing.virtual import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from types import TracebackType
 
     from toolguard.core.packet import HandoffPacket
-    from toolguard.engine.guard import Guard
-    from toolguard.stores.base import Store
     from toolguard.testing.realtime import Line
     from toolguard.testing.scenarios.kit import Room, Script
     from toolguard.testing.scenarios.played import Played
 
 _TRANSCRIBED = {"model": "gpt-4o-transcribe"}
 _MOVES_WITHIN = 30.0
-_BEFORE = 0.5
-"""Seconds between the connection and the first step."""
 
 
-class Setting:
+class Setting(Ground[RealtimeStage]):
     """Server, client and stage of one play, or, with ``since``, of the part that a second process plays."""
 
     connection: Any
-    stage: RealtimeStage
 
     def __init__(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> None:
-        self.script = script
-        self._since = since
-        lasting = any(step.verb == "process.restarts" for step in script.steps)
-        self.place = str(room.folder / "journal") if lasting and room.store == "memory" else room.place
-        self.base = 0.0
-        self.app: dict[str, Any] = {"loop_thread": threading.get_ident()}
-        self._room = room
-        self._faults = faults
+        super().__init__(script, room, faults, since)
         self._stack = AsyncExitStack()
         self._connecting = 0
         self._sockets: list[Socket] = []
 
     async def __aenter__(self) -> Self:
-        script, loop = self.script, cast("VirtualLoop", asyncio.get_running_loop())
-        loop.busy_while(self._in_flight)
-        loop.set_exception_handler(lambda _loop, context: self._faults.append(_fault(context)))
+        script = self.script
+        self.loop.busy_while(self._in_flight)
         self._server = await self._stack.enter_async_context(RealtimeServer(session_seconds=None))
         client = AsyncOpenAI(api_key="any", websocket_base_url=self._server.url)
         self._client = await self._stack.enter_async_context(client)
         for connects in script.connects:
             self._server.on_connect(connects)
         line = await self._connected()
-        first = min((step.at for step in script.steps), default=0.0)
-        self.base = loop.time() + _BEFORE + max(0.0, -first / 1000)
-        since = self._since
-        part = script if since is None else script.without(lambda step: step.at < since)
-        self.stage = RealtimeStage(part, self._server, line, self.connection, self.base)
-        self._ledger = self._room.folder / "effects.jsonl"
-        self.workshop = Workshop(script, SideEffects(self._ledger, self.stage.now))
+        part = self.begins()
+        self.opens(RealtimeStage(part, self._server, line, self.connection, self.base))
         for prepare in script.prepare:
             prepare(line)
-        if since is not None:
-            await self.stage.until(since)
+        if self.since is not None:
+            await self.stage.until(self.since)
         return self
 
     async def __aexit__(
@@ -155,25 +131,6 @@ class Setting:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
 
-    def troubled(self, store: Store) -> Store:
-        """The store, with everything noted that it is asked where the timeline gives it trouble."""
-        if all(step.who != "store" for step in self.script.steps):
-            return store
-        slow = self.stage.store = self.app["slow_store"] = SlowStore(store)
-        return slow.as_store()
-
-    def at_work(self, guard: Guard) -> bool:
-        """Whether a thread does something that takes no time on the loop's clock."""
-        slow, journal = self.stage.store, guard.journal
-        writing = journal.busy or journal.waiting if slow is None else slow.busy(journal.waiting)
-        return bool(writing or self.workshop.threads.at_work)
-
-    async def go(self, restart: Callable[[], Awaitable[None]], reopen: Callable[[], Awaitable[None]]) -> None:
-        """Play."""
-        self.stage.restart, self.stage.reopen = restart, reopen
-        await self.stage.until(min((step.at for step in self.script.steps), default=0.0))
-        await self.stage.play()
-
     def played(self, adapter: str, *, guarded: bool) -> Played:
         """What is left of the play."""
         return collect(
@@ -182,8 +139,8 @@ class Setting:
             guarded=guarded,
             server=self._server,
             stage=self.stage,
-            ledger=self._ledger,
-            faults=self._faults,
+            ledger=self.ledger,
+            faults=self.faults,
             app=self.app,
         )
 
@@ -236,24 +193,3 @@ class Conversation:
             self._move(to, packet)
             return
         await self._connection.session.update(session={"type": "realtime", "instructions": f"You are {to}."})
-
-
-def _fault(context: dict[str, Any]) -> str:
-    error = context.get("exception")
-    return f"{context['message']}: {type(error).__name__}: {error}" if error is not None else str(context["message"])
-
-
-@contextmanager
-def virtual() -> Generator[tuple[asyncio.Runner, list[str]]]:
-    """A virtual loop, and a list of what goes wrong on it without anybody noticing."""
-    faults: list[str] = []
-    gc.freeze()  # what was there before is not looked through again
-    try:
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-                yield runner, faults
-                gc.collect()
-    finally:
-        gc.unfreeze()
-    faults.extend(str(one.message) for one in warned if "never awaited" in str(one.message))

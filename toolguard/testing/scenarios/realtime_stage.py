@@ -1,21 +1,17 @@
 """Plays a timeline on a line of the scripted Realtime server: the caller's side, the model's side, the application's.
 
-A response that the timeline names is begun by the first accepted request for a reply after the caller last began to
-speak (or the application last asked) before its first step. Where nobody asks in time, the server begins it by itself,
-as after a turn, unless the timeline says that the model ``is_asked``. Requests that no named response is waiting for
-get a reply of a second.
+Where nobody asks in time for a response that the timeline names, the server begins it by itself, as after a turn,
+unless the timeline says that the model ``is_asked``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolguard.testing.realtime import Call, Line, Reply
 from toolguard.testing.scenarios.played import Request
-from toolguard.testing.scenarios.realtime_agents import changes_provider, compacts, keeps
 from toolguard.testing.scenarios.realtime_evidence import items_of
 from toolguard.testing.scenarios.realtime_network import (
     arguments_of,
@@ -23,40 +19,24 @@ from toolguard.testing.scenarios.realtime_network import (
     lose_answers,
     loses_answer,
     opens,
-    restarts,
     sends,
     warns,
 )
-from toolguard.testing.scenarios.realtime_troubles import dies, is_cancelled, is_slow
-from toolguard.testing.scenarios.second_process import is_killed, stands_by
+from toolguard.testing.scenarios.stage import ACTS, ALL_RIGHT, ALL_RIGHT_SECONDS, MODEL, Act, Named, Stage, nobody
+from toolguard.testing.scenarios.troubles import TROUBLES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from toolguard.testing.realtime import Generation, RealtimeServer, ReplyRequest
     from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.kit import Script
-    from toolguard.testing.scenarios.realtime_agents import Application
-    from toolguard.testing.scenarios.slow_store import SlowStore
 
-_MARKERS = frozenset({"tool", "guard"})
-_MODEL = frozenset({"model.says", "model.calls", "model.opens_call", "model.adds_arguments", "model.stops"})
-UNSCRIPTED = Reply(text="All right.", seconds=1.0)
+UNSCRIPTED = Reply(text=ALL_RIGHT, seconds=ALL_RIGHT_SECONDS)
 """What the model says where the timeline has nothing for it."""
 
 
-@dataclass
-class _Named:
-    """A response that the timeline names."""
-
-    name: str
-    steps: list[Step]
-    asked_from: float
-    begun: bool = False
-    own: list[Step] = field(default_factory=list["Step"])
-
-
-class RealtimeStage:
+class RealtimeStage(Stage):
     """One play on one line.
 
     Args:
@@ -70,27 +50,22 @@ class RealtimeStage:
     verbs: frozenset[str]
 
     def __init__(self, script: Script, server: RealtimeServer, line: Line, connection: Any, base: float) -> None:
-        self.script = script
+        super().__init__(script, base, VERBS)
         self.server = server
         self.line = line
         self.connection = connection
-        self.base = base
-        self._loop = asyncio.get_running_loop()
-        self.requests: list[Request] = []
         self.names: dict[str, str] = {}
-        self.left = asyncio.Event()
-        self.lag = 0.0
-        self.store: SlowStore | None = None
-        self._named = _named(script.steps)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._opened: dict[str, Generation] = {}
-        self.restart: Callable[[], Awaitable[None]] = _nobody
-        self.application: Application | None = None
         self._lines = [line]
         self._heard_by = line
-        self.reopen: Callable[[], Awaitable[None]] = _nobody
+        self.reopen: Callable[[], Awaitable[None]] = nobody
         lose_answers(line, script.steps)
         line.on_response_create(self._model)
+
+    @property
+    def open(self) -> bool:
+        """Whether the line stands."""
+        return self.line.open
 
     def move(self, line: Line, connection: Any) -> None:
         """Go on with another line."""
@@ -98,46 +73,12 @@ class RealtimeStage:
         self._lines.append(line)
         line.on_response_create(self._model)
 
-    def now(self) -> float:
-        """Milliseconds on the timeline's clock."""
-        return (self._loop.time() - self.base) * 1000
-
-    async def until(self, at: float) -> None:
-        """Wait for a time of the timeline, in milliseconds."""
-        await asyncio.sleep(max(0.0, (at - self.now()) / 1000))
-
-    async def play(self) -> None:
-        """Play every step at its time, then let the conversation rest."""
-        for named in self._named:
-            if named.own and not any(step.does == "is_asked" for step in named.steps):
-                self._spawn(self._begin_in_time(named))
-        for step in self.script.steps:
-            if step.who in _MARKERS or step.who == "model":
-                continue
-            await self.until(step.at)
-            if not self.line.open and step.verb != "provider.opens":
-                return
-            done = VERBS[step.verb](self, step)
-            if done is not None:
-                await done
-            if self.left.is_set():
-                return
-        last = max((step.at for step in self.script.steps), default=0.0)
-        await self.until(max(last, self.now()) + self.script.rest * 1000)
-
-    def stop(self) -> None:
-        """End what still runs."""
-        for task in self._tasks:
-            task.cancel()
-
     # -- the model ----------------------------------------------------------------------------------------------
 
     def _model(self, line: Line, request: ReplyRequest) -> Reply | Awaitable[Reply | None] | None:
         made = next(one for one in line.responses if one.id == request.response_id)
         now = self.now()
-        named = None
-        if not request.out_of_band:
-            named = next((one for one in self._named if not one.begun and now >= one.asked_from), None)
+        named = self.claim() if not request.out_of_band else None
         self.requests.append(
             Request(
                 at=now,
@@ -154,13 +95,13 @@ class RealtimeStage:
         )
         if named is None:
             return UNSCRIPTED
-        named.begun = True
         self.names[made.id] = named.name
         if not named.own:
             return UNSCRIPTED
         return self._perform(named, made)
 
-    async def _begin_in_time(self, named: _Named) -> None:
+    async def begin_in_time(self, named: Named) -> None:
+        """The server begins it by itself."""
         await self.until(named.own[0].at)
         await self._while(lambda: self.line.active is not None and not named.begun)
         if named.begun or not self.line.open:
@@ -172,7 +113,7 @@ class RealtimeStage:
         if made.active and self.line.open:
             made.finish()
 
-    async def _perform(self, named: _Named, made: Generation) -> Reply:
+    async def _perform(self, named: Named, made: Generation) -> Reply:
         for step in named.own:
             await self.until(step.at)
             if not (made.active and self.line.open):
@@ -201,11 +142,6 @@ class RealtimeStage:
             case _:
                 made.finish("cancelled" if step.text == "cancelled" else "incomplete", "turn_detected")
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="stage")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     # -- the caller ---------------------------------------------------------------------------------------------
 
     def starts(self, _step: Step) -> None:
@@ -229,10 +165,6 @@ class RealtimeStage:
     def _ear(self) -> Line:
         return self._heard_by if self._heard_by.open else self.line
 
-    def leaves(self, _step: Step) -> None:
-        """The caller hangs up, and the application ends the conversation."""
-        self.left.set()
-
     # -- the application and the rest ---------------------------------------------------------------------------
 
     async def interrupts(self, _step: Step) -> None:
@@ -254,63 +186,23 @@ class RealtimeStage:
         if made.active:
             made.finish()
 
-    def ticks(self, step: Step) -> None:
-        """From here on a ticker measures by how much the loop is late."""
-        self._spawn(self._tick(step.ms / 1000))
 
-    async def _tick(self, period: float) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + period
-        while True:
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            self.lag = max(self.lag, (loop.time() - due) * 1000)
-            due += period
-
-
-VERBS: dict[str, Callable[[RealtimeStage, Step], Awaitable[None] | None]] = {
+VERBS: dict[str, Act] = {
+    **ACTS,
+    **TROUBLES,
     "caller.starts": RealtimeStage.starts,
     "caller.stops": RealtimeStage.stops,
     "caller.partly": RealtimeStage.partly,
     "caller.said": RealtimeStage.said,
-    "caller.leaves": RealtimeStage.leaves,
     "app.interrupts": RealtimeStage.interrupts,
     "app.asks": RealtimeStage.asks,
     "provider.begins_response": RealtimeStage.begins_response,
     "provider.ends_response": RealtimeStage.ends_response,
-    "loop.ticks": RealtimeStage.ticks,
-    "store.is_slow": is_slow,
-    "store.dies": dies,
-    "app.is_cancelled": is_cancelled,
     "platform.sends": sends,
     "provider.closes": closes,
     "provider.opens": opens,
     "provider.warns": warns,
     "network.loses_answer": loses_answer,
-    "process.restarts": restarts,
-    "app.keeps": keeps,
-    "app.compacts": compacts,
-    "app.changes_provider": changes_provider,
-    "process.dies": is_killed,
-    "process.starts": stands_by,
-    "process.rival": stands_by,
 }
 """The steps that this stage plays, besides the model's own; more may be added here."""
-RealtimeStage.verbs = frozenset(VERBS) | _MODEL | {"model.is_asked"}
-
-
-async def _nobody() -> None:
-    raise NotImplementedError("nobody restarts the application of this play")
-
-
-def _named(steps: tuple[Step, ...]) -> list[_Named]:
-    found: dict[str, _Named] = {}
-    asked_from = float("-inf")
-    for step in steps:
-        if step.verb in {"caller.starts", "app.asks"}:
-            asked_from = step.at - 1
-        if step.who == "model" and step.generation:
-            named = found.setdefault(step.generation, _Named(step.generation, [], asked_from))
-            named.steps.append(step)
-    for named in found.values():
-        named.own = [step for step in named.steps if step.verb in _MODEL]
-    return list(found.values())
+RealtimeStage.verbs = frozenset(VERBS) | MODEL | {"model.is_asked"}

@@ -12,7 +12,7 @@ from toolguard.testing.scenarios.data import collection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from toolguard.testing.scenarios.judge import Result
+    from toolguard.testing.scenarios.judge import Result, Status
     from toolguard.testing.scenarios.sabotage import Sabotaged
 
 _WIDTH = 140
@@ -37,12 +37,12 @@ def show(out: Console, results: Sequence[Result], naive: Sequence[Result]) -> No
     table.add_column("scenario", ratio=1)
     for adapter in adapters:
         table.add_column(adapter if any(one.guarded for one in results) else f"{adapter}, naive")
-    table.add_column("naive application fails at")
+        table.add_column("without toolguard, fails")
     for story in collection().scenario:
         of_story = {one.adapter: one for one in results if one.scenario.id == story.id}
         if of_story:
-            cells = [_cell(of_story.get(adapter)) for adapter in adapters]
-            table.add_row(story.id, story.title, *cells, _naive(naive, story.id))
+            cells = [c for one in adapters for c in (_cell(of_story.get(one)), _naive(naive, story.id, one))]
+            table.add_row(story.id, story.title, *cells)
     out.print(table)
     for adapter in adapters:
         _details(out, adapter, [one for one in results if one.adapter == adapter])
@@ -59,12 +59,12 @@ def _cell(result: Result | None) -> str:
     return f"{text}, {lacking} n/a" if lacking else text
 
 
-def _naive(results: Sequence[Result], story: str) -> str:
-    found = [one for one in results if one.scenario.id == story]
+def _naive(results: Sequence[Result], story: str, adapter: str) -> str:
+    found = [one for one in results if one.scenario.id == story and one.adapter == adapter]
     if not found or not any(one.checked for one in found):
         return ""
     bad = [out.assertion for one in found for out in one.outcomes if out.status in {"failed", "error"}]
-    return ", ".join(bad) or "[dim]nothing[/dim]"
+    return " ".join(f".{one.partition('.')[2]}" for one in bad) or "[dim]nothing[/dim]"
 
 
 def _details(out: Console, adapter: str, results: Sequence[Result]) -> None:
@@ -78,8 +78,10 @@ def _details(out: Console, adapter: str, results: Sequence[Result]) -> None:
                     f"  [red]{one.assertion} {one.status}[/red]: {result.scenario.must[one.assertion]}", markup=True
                 )
                 out.print(f"      {one.why}", markup=False)
-    for why, ids in _reasons(results).items():
+    for why, ids in _reasons(results, "not applicable").items():
         out.print(f"  not applicable: {why}: {', '.join(ids)}", markup=False)
+    for why, ids in _reasons(results, "passed").items():
+        out.print(f"  judged {why}: {', '.join(ids)}", markup=False)
     covered = {name for one in results if one.count("passed") for name in one.scenario.invariants}
     missing = [name for name in collection().invariants if name not in covered]
     out.print(
@@ -88,11 +90,11 @@ def _details(out: Console, adapter: str, results: Sequence[Result]) -> None:
     out.print(f"; none for {', '.join(missing)}" if missing else "")
 
 
-def _reasons(results: Sequence[Result]) -> dict[str, list[str]]:
+def _reasons(results: Sequence[Result], status: Status) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for result in results:
         for one in result.outcomes:
-            if one.status == "not applicable":
+            if one.status == status and one.why:
                 found.setdefault(one.why, []).append(one.assertion)
     return found
 

@@ -57,7 +57,7 @@ def _variants() -> tuple[str, ...]:
     names: list[str] = []
     for order, ends in itertools.product(_orders(), (_SOON, _LATE)):
         names.append(_name(order, ends))
-        variant("S03", names[-1])(functools.partial(_permuted, order=order, ends=ends))
+        variant("S03", names[-1], needs=("frame_order",))(functools.partial(_permuted, order=order, ends=ends))
     return tuple(names)
 
 

@@ -31,7 +31,7 @@ def _nothing(script: Script) -> Script:
     return script.with_step("tool.returns", text=NOTHING)
 
 
-@variant("S06", "choice_none")
+@variant("S06", "choice_none", needs=("tool_choice",))
 def _choice_none(script: Script) -> Script:
     return script.but(session={"tool_choice": "none"})
 

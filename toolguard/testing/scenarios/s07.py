@@ -64,8 +64,7 @@ def _told(played: Played, call: str) -> list[str]:
 
 def _said(played: Played, call: str) -> str:
     """What the guard said last to a call; the new line, which was shown the pair again, takes no second output."""
-    frames = [one.event["item"] for one in played.frames if one.type == "conversation.item.create"]
-    return [str(item["output"]) for item in frames if item.get("call_id") == call and "output" in item][-1]
+    return [one.text for one in played.given if one.call == call][-1]
 
 
 @check(

@@ -21,13 +21,13 @@ def _no_caller(script: Script) -> Script:
     return script.without(lambda step: step.who == "caller")
 
 
-@variant("S08", "talks_on")
+@variant("S08", "talks_on", needs=("fixed_speech",))
 def _talks_on(script: Script) -> Script:
     """The platform does not stop its response for the caller."""
     return script.but(session={"audio": {"input": {"turn_detection": _LISTENING}}})
 
 
-@variant("S08", "races")
+@variant("S08", "races", needs=("refused_replies",))
 def _races(script: Script) -> Script:
     """The platform has begun a response, and word of it has not arrived when the result is ready."""
 

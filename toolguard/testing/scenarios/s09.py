@@ -179,7 +179,7 @@ def the_result_may_be_a_hand_off(played: Played) -> None:
     handed = played.records(r.HandOffRecord)
     must([record.to for _, record in handed] == ["B"], f"the journal has the hand-offs {handed}")
     must(handed[0][0] >= _ENDS, f"it was handed over at {handed[0][0]:.0f} ms")
-    new = [one.at for one in played.frames if one.type == "session.update" and "You are B" in str(one.event)]
-    must(len(new) == 1, f"the next agent was given the floor {len(new)} times")
+    new = [agent for _, agent in played.floors]
+    must(new == ["B"], f"the floor was given to {new}")
     told = [one for one in played.telling("handed over") if json.loads(one.text)["toolguard"] == "done"]
     must(len(told) == 1, f"it was told {len(told)} times")

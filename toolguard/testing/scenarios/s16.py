@@ -71,13 +71,6 @@ def _said(played: Played) -> list[r.Said]:
     return [record for _, record in played.records(r.Said) if "table" in record.text + record.unheard]
 
 
-def _truncations(played: Played) -> list[tuple[str, int]]:
-    """Truncations that were sent: what the item says, and up to which millisecond it was heard."""
-    words = {str(one.event["item_id"]): one.event["transcript"] for one in played.heard if "transcript" in one.event}
-    cuts = [one.event for one in played.frames if one.type == "conversation.item.truncate"]
-    return [(words.get(str(cut["item_id"]), ""), int(cut["audio_end_ms"])) for cut in cuts]
-
-
 @check(
     "S16.1",
     saboteur=Saboteur(
@@ -127,7 +120,7 @@ def history_keeps_what_was_heard(played: Played) -> None:
 )
 def truncation_is_sent_where_it_is_needed(played: Played) -> None:
     """Where the speech was cut: up to what was played. Not where nothing, or all that had come, was heard."""
-    cuts = _truncations(played)
+    cuts = [(one.text, one.heard_ms) for one in played.cuts]
     must(not played.errors, f"the server refused something: {played.errors}")
     wanted = {"main": ("Your", 1000), "queued_audio": ("Your", 200), "behind": ("One", 1400)}
     words, at = wanted.get(played.script.variant, ("", 0))

@@ -11,21 +11,21 @@ import time
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import toolguard
 from toolguard.engine.clock import LoopClock
 from toolguard.engine.guard import Guard
 from toolguard.errors import ToolguardError
 from toolguard.stores.locate import store_from
-from toolguard.testing.scenarios.realtime_evidence import EPOCH
+from toolguard.testing.scenarios.evidence import EPOCH
 
 if TYPE_CHECKING:
     from toolguard.engine.recovering import Recover
     from toolguard.testing.scenarios.data import Step
+    from toolguard.testing.scenarios.ground import Ground
     from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.realtime_setting import Setting
-    from toolguard.testing.scenarios.realtime_stage import RealtimeStage
+    from toolguard.testing.scenarios.stage import Stage
     from toolguard.testing.virtual import VirtualLoop
 
 HOOK = "second_process"
@@ -39,13 +39,13 @@ class NotKilled(RuntimeError):  # noqa: N818 - named for what was found
     """The first process did not die where the timeline says so."""
 
 
-async def is_killed(_stage: RealtimeStage, _step: Step) -> None:
+async def is_killed(_stage: Stage, _step: Step) -> None:
     """The process is gone from one instruction to the next."""
     os.kill(os.getpid(), signal.SIGKILL)
     await asyncio.sleep(_LONGEST)
 
 
-def stands_by(_stage: RealtimeStage, _step: Step) -> None:
+def stands_by(_stage: Stage, _step: Step) -> None:
     """The driver itself does it."""
 
 
@@ -55,7 +55,7 @@ def goes_on_at(script: Script) -> float | None:
     return steps.get("guard.recovers") if "process.dies" in steps else None
 
 
-async def contend(setting: Setting, session: str) -> list[str]:
+async def contend(setting: Ground[Any], session: str) -> list[str]:
     """Let two processes recover a session at the same moment; the winner sees its runs to their end.
 
     Returns:

@@ -6,28 +6,30 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from toolguard.testing.scenarios.second_process import is_killed, stands_by
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from toolguard.testing.scenarios.data import Step
-    from toolguard.testing.scenarios.realtime_stage import RealtimeStage
+    from toolguard.testing.scenarios.stage import Act, Stage
 
 _AGAIN = 0.01
 
 
-def is_slow(stage: RealtimeStage, step: Step) -> None:
+def is_slow(stage: Stage, step: Step) -> None:
     """From here on every call of the store takes its time; the naive application has none."""
     if stage.store is not None:
         stage.store.seconds = step.ms / 1000
 
 
-def dies(stage: RealtimeStage, _step: Step) -> None:
+def dies(stage: Stage, _step: Step) -> None:
     """From here on no call of the store returns."""
     if stage.store is not None:
         stage.store.die()
 
 
-def is_cancelled(_stage: RealtimeStage, _step: Step) -> None:
+def is_cancelled(_stage: Stage, _step: Step) -> None:
     """Somebody cancels the application's task, and again while it leaves, as servers do that lose their patience."""
     task = asyncio.current_task()
     if task is not None:
@@ -44,3 +46,14 @@ def torn_down() -> Generator[None]:
     except asyncio.CancelledError:
         while task is not None and task.uncancel():
             pass
+
+
+TROUBLES: dict[str, Act] = {
+    "store.is_slow": is_slow,
+    "store.dies": dies,
+    "app.is_cancelled": is_cancelled,
+    "process.dies": is_killed,
+    "process.starts": stands_by,
+    "process.rival": stands_by,
+}
+"""Steps of trouble, which every stage plays in the same way."""

@@ -1,8 +1,8 @@
-"""What an application does beside calls: it keeps facts, shortens its history, changes the provider, changes agents."""
+"""What an application does with its history beside calls: it shortens it, and gives it to other providers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,51 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from toolguard.core.packet import HandoffPacket
-    from toolguard.testing.scenarios.data import Step
     from toolguard.testing.scenarios.kit import Script
-    from toolguard.testing.scenarios.realtime_stage import RealtimeStage
 
 LINGERS = 1.0
 """Seconds that the connection of an agent that handed over stays open."""
 
 
-class Application(Protocol):
-    """What the stage asks of the application."""
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts."""
-        ...
-
-    def compact(self, keep_last: int) -> None:
-        """Shorten the history."""
-        ...
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        ...
-
-
 def apart(script: Script) -> bool:
     """Whether the next agent has a connection of its own."""
     return any(step.verb == "guard.hands_off" and step.line for step in script.steps)
-
-
-def keeps(stage: RealtimeStage, step: Step) -> None:
-    """The application keeps facts."""
-    if stage.application is not None and isinstance(step.args, dict):
-        stage.application.keep(step.args)
-
-
-def compacts(stage: RealtimeStage, step: Step) -> None:
-    """The application shortens its history to the last items."""
-    if stage.application is not None:
-        stage.application.compact(int(step.ms))
-
-
-def changes_provider(stage: RealtimeStage, _step: Step) -> None:
-    """The application goes on with other providers."""
-    if stage.application is not None:
-        stage.application.change_provider()
 
 
 def cuts_of(packet: HandoffPacket) -> dict[int, list[dict[str, Any]]]:

@@ -1,0 +1,55 @@
+"""The chat context of an agent whose model keeps the conversation at its provider: both sides brought together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toolguard.adapters.livekit_features import agents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    ChatItem = agents.llm.ChatItem
+
+
+def combined(
+    own: Sequence[ChatItem], theirs: Sequence[ChatItem], new: Iterable[ChatItem] = ()
+) -> agents.llm.ChatContext:
+    """What an agent's context is to be, so that giving it to the provider takes nothing away that belongs there.
+
+    LiveKit gives a realtime session the agent's context as it is, and takes out of the provider's conversation what
+    the context lacks: words of the caller that are not transcribed yet, and outputs that the agent never saw. So the
+    provider's items stay in the provider's order, with the agent's own word for what was heard of them; what only the
+    agent has keeps its place behind what it followed. What the model said and nobody heard is left out (O12).
+
+    Args:
+        own: The agent's items.
+        theirs: The provider's, as far as it has confirmed them.
+        new: Items to add at the end, where neither has them.
+    """
+    mine = {item.id: item for item in own}
+    items = [mine.get(item.id, item) for item in theirs if item.id in mine or not _unheard(item)]
+    there = {item.id for item in items}
+    before = ""
+    for item in own:
+        if item.id not in there:
+            place = next((at + 1 for at, one in enumerate(items) if one.id == before), 0)
+            items.insert(place, item)
+            there.add(item.id)
+        before = item.id
+    items.extend(item for item in new if item.id not in there)
+    return agents.ChatContext(items)
+
+
+def _unheard(item: ChatItem) -> bool:
+    return isinstance(item, agents.ChatMessage) and item.role == "assistant"
+
+
+def outputs(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCallOutput]:
+    """Outputs by call id."""
+    return {item.call_id: item for item in items if isinstance(item, agents.FunctionCallOutput)}
+
+
+def calls(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCall]:
+    """Calls by call id."""
+    return {item.call_id: item for item in items if isinstance(item, agents.FunctionCall)}

@@ -1,0 +1,129 @@
+"""Follows the realtime session of whichever agent has the conversation: its responses, its items, its reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from toolguard.adapters.livekit_features import agents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
+    from toolguard.engine.session import Session
+
+LOOKS_EVERY = 0.02
+"""Seconds between looks for the realtime session of an agent that is about to begin."""
+LOOKS_FOR = 10.0
+
+
+class Hearing(Protocol):
+    """Who wants to know."""
+
+    session: Session
+    way_out: LiveKitRealtimePort | None
+
+    def began(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
+        """A response has begun."""
+        ...
+
+    def turn_item(self, item: str) -> None:
+        """An item of the caller's is there."""
+        ...
+
+    def reconnected(self) -> None:
+        """The connection was replaced."""
+        ...
+
+
+class Line:
+    """The provider's side, as LiveKit's plugin tells of it.
+
+    Args:
+        agent_session: The ``livekit.agents.AgentSession``.
+        hearing: Who wants to know.
+    """
+
+    def __init__(self, agent_session: agents.AgentSession[Any], hearing: Hearing) -> None:
+        self._room = agent_session
+        self._hearing = hearing
+        self._now: Any = None
+        self._looking: asyncio.Task[None] | None = None
+        self._scheduled = False
+        self._skipped = False
+        self._told: dict[str, Callable[[Any], None]] = {
+            "generation_created": self._created,
+            "remote_item_added": self._item_added,
+            "session_reconnected": self._reconnected,
+        }
+
+    def follow(self) -> None:
+        """Listen to the realtime session that there is now, or as soon as there is one."""
+        if not self._attach() and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look(), name="toolguard:livekit-line")
+
+    async def _look(self) -> None:
+        for _ in range(int(LOOKS_FOR / LOOKS_EVERY)):
+            await asyncio.sleep(LOOKS_EVERY)
+            if self._attach():
+                return
+
+    def _attach(self) -> bool:
+        try:
+            found = self._room.current_agent.realtime_llm_session
+        except RuntimeError:
+            return False
+        if found is not self._now:
+            self._detach()
+            self._now = found
+            for name, translate in self._told.items():
+                found.on(name, translate)
+        return True
+
+    def _detach(self) -> None:
+        if self._now is not None:
+            for name, translate in self._told.items():
+                self._now.off(name, translate)
+            self._now = None
+
+    def leave(self) -> None:
+        """Listen no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._detach()
+
+    def scheduled(self) -> None:
+        """LiveKit has taken up a response of the provider's."""
+        self._scheduled = True
+
+    def words(self, item: str) -> str:
+        """All the words of a message, heard or not."""
+        found = self._now.chat_ctx.get_by_id(item) if self._now is not None else None
+        return found.text_content or "" if isinstance(found, agents.ChatMessage) else ""
+
+    # -- what it tells ------------------------------------------------------------------------------------------
+
+    def _created(self, event: agents.llm.GenerationCreatedEvent) -> None:
+        self._skipped = False
+        if event.user_initiated:
+            self._hearing.began(self._room.current_speech, asked=True)
+        else:
+            asyncio.get_running_loop().call_soon(self._was_scheduled)
+
+    def _was_scheduled(self) -> None:
+        """LiveKit skips a response that comes while it changes agents: its calls are run by nobody."""
+        self._skipped, self._scheduled = not self._scheduled, False
+
+    def _item_added(self, event: agents.llm.RemoteItemAddedEvent) -> None:
+        item = event.item
+        if isinstance(item, agents.ChatMessage) and item.role == "user":
+            self._hearing.turn_item(item.id)
+        port = self._hearing.way_out
+        if port is not None:
+            port.confirmed(item)
+            if self._skipped and isinstance(item, agents.FunctionCall):
+                self._hearing.session.incomplete(item.call_id, item.name, item=item.id)
+
+    def _reconnected(self, _event: Any) -> None:
+        self._hearing.reconnected()

@@ -1,0 +1,23 @@
+"""What some adapters can do and others cannot: a check that needs it is not applicable where it is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOOKS: Mapping[str, str] = {
+    "cancel_frame": "a frame by which the provider cancels one call by its id",
+    "silent_output": "an output that says that no reply is wanted",
+    "two_agents": "a second agent that the conversation can be handed to",
+    "second_line": "opening the provider's connection again within the play",
+    "second_process": "another process that goes on with the session",
+    "http_calls": "calls that come in as web requests",
+    "half_calls": "a call that can be seen before its arguments are complete",
+    "refused_replies": "a provider that refuses a reply while another one is active",
+    "fixed_speech": "a platform that can be told not to stop its speech for the caller",
+    "frame_order": "frames of a call that reach the client one by one, so that their order can be changed",
+    "tool_choice": "a way for the session to tell its model not to call tools, and a model that does it all the same",
+}
+"""What some adapters can do and others cannot, by name; see :attr:`~.kit.Driver.hooks`."""

@@ -1,0 +1,123 @@
+"""The application of the reports, over LiveKit with a speech-to-speech model: plain tools, LiveKit's own defaults."""
+
+from __future__ import annotations
+
+import inspect
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import function_tool
+
+from toolguard.testing.scenarios.agents import naive_forms
+from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.livekit_realtime_setting import FIRST, Setting
+from toolguard.testing.scenarios.livekit_realtime_stage import LiveKitRealtimeStage
+from toolguard.testing.scenarios.second_process import play_first
+from toolguard.testing.scenarios.troubles import torn_down
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.played import Played
+
+_LACKS = {
+    "cancel_frame": "livekit/agents/llm/realtime.py, RealtimeSession: no event cancels a call by its id",
+    "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
+    "frame_order": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
+    "half_calls": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
+}
+
+
+class OverLiveKitRealtime:
+    """What both drivers over LiveKit with a realtime model have."""
+
+    name = "livekit_realtime"
+    hooks: frozenset[str] = frozenset(HOOKS) - set(_LACKS)
+    lacks: Mapping[str, str] = MappingProxyType(_LACKS)
+    verbs = LiveKitRealtimeStage.verbs
+
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
+        raise NotImplementedError
+
+    def play_until_death(self, script: Script, room: Room) -> None:
+        """Play in a process that kills itself on the way."""
+        with virtual() as (runner, faults):
+            runner.run(self._play(script, room, faults))
+
+
+class NaiveLiveKitRealtime(OverLiveKitRealtime):
+    """The application of the reports: LiveKit's own tools and defaults."""
+
+    guarded = False
+
+    def play(self, script: Script, room: Room) -> Played:
+        """Play a script to its end."""
+        since = play_first(script, room, adapter=self.name, guarded=False)
+        with virtual() as (runner, faults):
+            setting = runner.run(self._play(script, room, faults, since))
+        return setting.played(self.name, guarded=False)
+
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
+        async with Setting(script, room, faults, since) as setting:
+            app = _NaiveApp(setting)
+            await app.begin()
+            with torn_down():
+                try:
+                    await setting.go(app.again)
+                finally:
+                    await app.end()
+        return setting
+
+
+class _NaiveApp:
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        plain, schemas = setting.workshop.naive(), setting.workshop.schemas()
+        self._tools = [_tool(plain[schema["name"]], schema) for schema in schemas]
+        setting.workshop.conversation = self
+        setting.stage.application = self
+
+    async def begin(self) -> None:
+        await self._setting.connect().start(self._setting.agent(FIRST, self._tools))
+
+    async def hand_off(self, *, to: str) -> None:
+        """What a hand-off tool of the application does."""
+        self._setting.room.update_agent(self._setting.agent(to, self._tools))
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """It keeps what was said, and nothing else."""
+
+    def compact(self, keep_last: int) -> None:
+        """Shorten the history to its last items, whatever they are."""
+        app, items = self._setting.app, _raw(self._setting)
+        app["cuts"] = {keep: items[len(items) - keep :] for keep in range(len(items) + 1)}
+        app["rendered"] = naive_forms(app["cuts"][min(keep_last, len(items))])
+
+    def change_provider(self) -> None:
+        """Give the shortened history to other providers."""
+        self._setting.app["changed"] = self._setting.app["rendered"]
+
+    async def end(self) -> None:
+        self._setting.side.open = False
+        await self._setting.leave()
+
+    async def again(self) -> None:
+        await self.end()
+        self._setting.side.open = True
+        await self.begin()
+
+
+def _tool(plain: Callable[..., Any], schema: dict[str, Any]) -> Any:
+    async def call(raw_arguments: dict[str, object]) -> Any:
+        result = plain(**raw_arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    return function_tool(call, raw_schema={key: schema[key] for key in ("name", "description", "parameters")})
+
+
+def _raw(setting: Setting) -> list[dict[str, Any]]:
+    """The session's history as a provider's items."""
+    kept = ("message", "function_call", "function_call_output")
+    return [item.model_dump() for item in setting.room.history.items if item.type in kept]
