@@ -68,16 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _play(suite: Suite, ground: Ground, options: argparse.Namespace, report: Path, tally: Path | None) -> int:
-    """One run in a process of its own; only a guarded one gets our plugin and its folder."""
+    """One run in a process of its own; only a guarded one imports toolguard."""
     command = [
         str(ground.python), "-m", "pytest", "-q", "--tb=native", "-p", "no:cacheprovider", "--timeout", str(options.timeout),
-        "--continue-on-collection-errors", "--junitxml", str(report), *suite.options,
+        "--continue-on-collection-errors", "--junitxml", str(report), "-p", "bounded", *suite.options,
     ]  # fmt: skip
     if tally is not None:
         command += ["-p", suite.plugin]
     environment = {name: value for name, value in os.environ.items() if not name.endswith(_KEYS)}
     environment |= dict(suite.environment)
-    environment |= {"PYTHONPATH": str(INSTRUMENT) if tally else "", "TOOLGUARD_TALLY": str(tally or "")}
+    environment |= {"PYTHONPATH": str(INSTRUMENT), "TOOLGUARD_TALLY": str(tally or "")}
     with report.with_suffix(".log").open("w") as log:
         done = subprocess.run(
             [*command, *options.paths],

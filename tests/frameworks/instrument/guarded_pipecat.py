@@ -100,7 +100,9 @@ def _guard_flows() -> None:
 
     @functools.wraps(call)
     async def called(self: Any, handler: Any, args: Any) -> Any:
-        return await _described(getattr(handler, "__name__", "handler"), args, functools.partial(call, self, handler, args))
+        return await _described(
+            getattr(handler, "__name__", "handler"), args, functools.partial(call, self, handler, args)
+        )
 
     FlowManager._call_handler = called
 
