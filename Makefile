@@ -24,7 +24,7 @@ $(CORE): pyproject.toml $(BIN)/python
 
 $(DEV): pyproject.toml $(CORE)
 	@echo "== installing what the checks need: LiveKit, type checkers, pytest (a minute or two)"
-	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --editable ".[openai,livekit,redis,postgres,testing]" --group dev
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --editable ".[openai,livekit,pipecat,redis,postgres,testing]" --group dev
 	@touch $@
 
 $(BENCH): pyproject.toml $(DEV)

@@ -4,11 +4,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from livekit.agents import Agent, AgentSession
-from livekit_kit import Loudspeaker, Microphone, now
+from livekit_kit import now
 from livekit_world import form
 
 from toolguard import Guard
 from toolguard.adapters.livekit import function_tools, protect
+from toolguard.testing.livekit import Loudspeaker, Microphone
 from toolguard.testing.livekit_realtime import Call, Say, ScriptedRealtimeModel
 
 

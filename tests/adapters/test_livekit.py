@@ -16,8 +16,9 @@ pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
-async def _one_clock(monkeypatch):
-    wall_follows_loop(monkeypatch)
+async def _one_clock():
+    with wall_follows_loop():
+        yield
 
 
 async def test_a_correction_stops_the_write_at_its_gate_and_the_model_reads_that():

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
-async def _one_clock(monkeypatch):
-    wall_follows_loop(monkeypatch)
+async def _one_clock():
+    with wall_follows_loop():
+        yield
 
 
 async def test_bodies_get_livekits_context_and_run_in_a_task_of_ours():

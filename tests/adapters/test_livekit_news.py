@@ -13,8 +13,9 @@ pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
-async def _one_clock(monkeypatch):
-    wall_follows_loop(monkeypatch)
+async def _one_clock():
+    with wall_follows_loop():
+        yield
 
 
 async def test_a_result_that_overstays_its_patience_is_told_when_it_comes():
@@ -46,7 +47,7 @@ async def test_the_same_wish_under_a_new_call_id_has_one_effect(after, pause, ve
         await until(lambda: world.charged)
         await asyncio.sleep(pause)
         await on.ears.speaks("did it go through?")
-        await until(lambda: on.request("did it go through?") and any("known" in text for text in on.said))
+        await until(lambda: on.asked("did it go through?") and any("known" in text for text in on.said))
         await asyncio.sleep(10)
         assert world.charged == ["o-7"]
         assert [slot.verdict for slot in conversation.state.slots.values()] == ["run", verdict]

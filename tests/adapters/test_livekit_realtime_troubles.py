@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("livekit.agents", reason="needs the extra: pip install 'toolguard-voice[livekit]'")
 
 from livekit.agents import Agent, function_tool
-from livekit_kit import until, wall_follows_loop
+from livekit_kit import one_clock, until
 from livekit_realtime_kit import charging, forms, guarded, line, seating
 from livekit_world import World, running
 
@@ -17,8 +17,9 @@ pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
-async def _one_clock(monkeypatch):
-    wall_follows_loop(monkeypatch)
+async def _one_clock():
+    with one_clock():
+        yield
 
 
 def delivered(conversation):

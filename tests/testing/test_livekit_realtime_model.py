@@ -1,7 +1,6 @@
 """The scripted realtime model under a real LiveKit session: it hears, speaks, is cut off, fails and reconnects."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -10,15 +9,16 @@ pytest.importorskip("livekit.agents", reason="needs the extra: pip install 'tool
 from livekit.agents import Agent, AgentSession, function_tool
 from livekit.agents.llm import ChatContext, RealtimeError
 
+from toolguard.testing.livekit import one_clock
 from toolguard.testing.livekit_realtime import Call, Say, ScriptedRealtimeModel
 
 pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
-async def _one_clock(monkeypatch):
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(time, "time", lambda: 1_750_000_000.0 + loop.time())
+async def _one_clock():
+    with one_clock():
+        yield
 
 
 def now():

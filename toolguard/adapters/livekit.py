@@ -1,78 +1,77 @@
 """LiveKit Agents: guards the tool calls of an ``AgentSession``.
 
-LiveKit owns the loop: it starts the replies, runs the tools and keeps the chat context. The agent gets its guarded
-tools from :func:`function_tools`, and :func:`protect` follows the session's events; nothing of LiveKit is patched, and
-only its public interface is used::
+LiveKit owns the loop: it starts the replies, runs the tools and keeps the chat context. Its tools are guarded by one
+line under ``@function_tool``, and :func:`protect` follows the session; nothing of LiveKit is patched, and only its
+public interface is used::
+
+    class Receptionist(Agent):
+        @function_tool
+        @toolguard.mutation(identity="day")
+        async def book(self, context: RunContext, day: str) -> str: ...
 
     session = AgentSession(stt=..., llm=..., tts=...)
-    agent = Agent(instructions="...", tools=function_tools([find_slots, book]))
-    async with protect(session, guard, id="conv-42", caller="+15550100") as conversation:
-        await session.start(agent, room=ctx.room)
+    async with protect(session, Guard("journal/"), id="conv-42", caller="+15550100") as conversation:
+        await session.start(Receptionist(instructions="..."), room=ctx.room)
         await over.wait()    # an asyncio.Event that the session's "close" event sets
 
-While a tool runs and the caller says something else, LiveKit waits for the tool, up to five seconds, before it answers.
-A guarded call is let go at that moment instead: it is answered with what became of it by the caller's words, or with a
-placeholder, and its result follows in the chat context and is spoken once.
+Guarded tools work wherever LiveKit's function tools do, among others that are not guarded. While a tool runs and the
+caller says something else, LiveKit alone waits for the tool, up to five seconds, before it answers. A guarded call is
+let go at that moment instead: it is answered with what became of it by the caller's words, or with a placeholder, and
+its result follows in the chat context and is spoken once. Another agent of the same session gets what it has to know of
+the calls, and words that LiveKit drops while it changes agents.
 
-It is made for pipelines (speech to text, model, text to speech). Not covered yet: speech-to-speech models, tools that
-return an ``Agent``, and turns that are typed.
+With a speech-to-speech model (a ``RealtimeModel`` as the session's llm) it is the same for the application. There the
+provider hears the caller and answers turns by itself, before the words are known: a call that is in flight is answered
+with a placeholder at the first sound of the caller, and what became of it follows.
+
+The guard needs tools of its own (``Guard(tools=...)``) only for going on after a crash. Not covered: ``AgentTask``
+inside a guarded body, which runs in a task that is not LiveKit's.
 """
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from toolguard.adapters.livekit_events import LiveKitEvents
 from toolguard.adapters.livekit_features import agents, require
 from toolguard.adapters.livekit_port import LiveKitPort
 from toolguard.adapters.livekit_realtime_events import LiveKitRealtimeEvents
 from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
-from toolguard.errors import NoSession
+from toolguard.adapters.livekit_tools import function_tool_of, guarded_in
+from toolguard.errors import DeclarationError
+from toolguard.tools.tool import Tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
-    from toolguard.tools.tool import Tool
 
 __all__ = ["function_tools", "protect"]
-
-_protected: WeakKeyDictionary[agents.AgentSession[Any], LiveKitEvents] = WeakKeyDictionary()
 
 
 def function_tools(tools: Iterable[Tool[..., Any]]) -> list[agents.llm.RawFunctionTool[..., Any]]:
     """Guarded tools as LiveKit wants them, for ``Agent(tools=...)`` or ``AgentSession(tools=...)``.
 
-    The model sees the tool's own schema. A parameter that is annotated with LiveKit's ``RunContext`` gets it. LiveKit's
-    ``on_duplicate`` and ``ToolFlag.CANCELLABLE`` stay off: what they are for is the guard's business.
+    It is for tools that have no ``@function_tool`` above their guard. The model sees the tool's own schema. A parameter
+    that is annotated with LiveKit's ``RunContext`` gets it. LiveKit's ``on_duplicate`` and ``ToolFlag.CANCELLABLE``
+    stay off: what they are for is the guard's business.
 
     Args:
-        tools: Guarded tools, the same as the guard's or the session's.
+        tools: Guarded tools.
 
     Raises:
         FeatureMissing: The installed LiveKit lacks what is needed.
-        DeclarationError: A parameter has a type that models cannot fill.
+        DeclarationError: A parameter has a type that models cannot fill, or two tools have one name.
     """
     require()
-    return [_function_tool(tool) for tool in tools]
-
-
-def _function_tool(tool: Tool[..., Any]) -> agents.llm.RawFunctionTool[..., Any]:
-    async def call(raw_arguments: dict[str, object], context: agents.RunContext[Any]) -> Any:
-        events = _protected.get(context.session)
-        if events is None:
-            raise NoSession(
-                f"{tool.name} is guarded, and its LiveKit session is not.",
-                advice="Start the session inside `async with protect(agent_session, guard, id=...)`.",
-            )
-        return await events.call(tool, context, raw_arguments)
-
-    described = tool.schema("realtime")
-    schema: dict[str, Any] = {key: described[key] for key in ("name", "description", "parameters") if key in described}
-    return agents.function_tool(call, raw_schema=schema)
+    made: dict[str, agents.llm.RawFunctionTool[..., Any]] = {}
+    for tool in tools:
+        if tool.name in made:
+            raise DeclarationError(f"two tools are named {tool.name}", advice="Give each tool once, under one name.")
+        made[tool.name] = function_tool_of(tool)
+    return list(made.values())
 
 
 @asynccontextmanager
@@ -84,41 +83,60 @@ async def protect(
     tenant: str = "default",
     caller: str | None = None,
     agent: str = "agent",
-    tools: Sequence[Tool[..., Any]] | None = None,
+    tools: Sequence[Any] | None = None,
 ) -> AsyncGenerator[Session]:
     """Guard the tool calls of a LiveKit session; stay inside for as long as the conversation lasts.
 
     Args:
         agent_session: The ``AgentSession``, started or not.
-        guard: The guard with the tools.
-        id: The session's id, stable over reconnects.
+        guard: The guard.
+        id: The session's id, stable over reconnects: a conversation that was broken off goes on under it, and the
+            agent's chat context gets what was said and done.
         tenant: Who runs the agent.
         caller: Who is on the line.
         agent: The agent that has the conversation.
-        tools: Tools of this session only.
+        tools: Tools of this session only, guarded ones or LiveKit's with a guarded one inside. Those of the agents
+            are found by themselves; for going on after a crash they have to be here or in the guard.
 
     Raises:
         FeatureMissing: The installed LiveKit lacks what is needed.
-        DeclarationError: A tool needs a caller and the session has none.
+        DeclarationError: A tool needs a caller and the session has none, or something is no guarded tool.
         StoreError: The session cannot be journaled.
     """
     require()
-    realtime = isinstance(agent_session.llm, agents.llm.RealtimeModel)
+    own = None if tools is None else [_guarded(tool) for tool in tools]
+    able = _realtime(agent_session)
     port = None
     if guard.mode != "observe":
-        port = LiveKitRealtimePort(agent_session) if realtime else LiveKitPort(agent_session)
+        port = LiveKitPort(agent_session) if able is None else LiveKitRealtimePort(agent_session, able)
     try:
-        async with guard.session(id, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port) as session:
+        async with guard.session(id, agent=agent, tenant=tenant, caller=caller, tools=own, port=port) as session:
             if port is not None:
                 port.session = session
-            events = (LiveKitRealtimeEvents if realtime else LiveKitEvents)(agent_session, session, port)
-            _protected[agent_session] = events
+            events = (LiveKitEvents if able is None else LiveKitRealtimeEvents)(agent_session, session, port)
             events.listen()
             try:
                 yield session
             finally:
                 events.stop()
-                _protected.pop(agent_session, None)
     finally:
         if port is not None:
             port.stop()
+
+
+def _realtime(agent_session: agents.AgentSession[Any]) -> agents.llm.RealtimeCapabilities | None:
+    """What the session's model can do, or that of the agent that has it already, if it is a speech-to-speech model."""
+    models: list[Any] = [agent_session.llm]
+    with suppress(RuntimeError):  # it has not started
+        models.append(agent_session.current_agent.llm)
+    found = next((model for model in models if isinstance(model, agents.llm.RealtimeModel)), None)
+    return found.capabilities if found is not None else None
+
+
+def _guarded(tool: Any) -> Tool[..., Any]:
+    guarded = tool if isinstance(tool, Tool) else guarded_in(tool)
+    if guarded is None:
+        raise DeclarationError(
+            f"{tool!r} is not a guarded tool", advice="Put @toolguard.read, ... under its @function_tool."
+        )
+    return guarded

@@ -1,25 +1,22 @@
-"""Translates what a LiveKit session tells into what the guarded session understands, and answers its tool calls."""
+"""Hands what a LiveKit session tells on to those whom it concerns: the caller's side, the responses, the calls."""
 
 from __future__ import annotations
 
-import asyncio
-import typing
 from typing import TYPE_CHECKING, Any
 
+from toolguard.adapters.livekit_caller import Caller
+from toolguard.adapters.livekit_calls import Calls
 from toolguard.adapters.livekit_features import agents
+from toolguard.adapters.livekit_moves import Moves
+from toolguard.adapters.livekit_nodes import Nodes
+from toolguard.adapters.livekit_responses import Responses, generation_of
+from toolguard.adapters.livekit_tools import SERVING, Toolbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from toolguard.adapters.livekit_port import LiveKitPort
     from toolguard.engine.session import Session
-    from toolguard.tools.tool import Tool
-
-QUIET = 0.1
-"""Seconds after its last call at which a response counts as complete: LiveKit does not tell."""
-LET_GO_WITHIN = 4.0
-"""Seconds that an interrupted call may wait for the caller's words; LiveKit gives up after five."""
-_ANSWER_WITHIN = 1.0
 
 
 class LiveKitEvents:
@@ -36,16 +33,9 @@ class LiveKitEvents:
         self._emitter: Any = agent_session  # its callbacks have no type
         self.session = session
         self._port = port
-        self._onsets = 0
-        self._speaking = False
-        self._words = ""
-        self._settled = asyncio.Event()
-        self._settled.set()
-        self._calls: dict[str, tuple[agents.voice.SpeechHandle, str]] = {}
-        self._issued: dict[str, int] = {}
-        self._complete: dict[str, asyncio.TimerHandle] = {}
-        self._open: set[str] = set()
-        session.on_turn = self._turned
+        self.toolbox = Toolbox(session, watching=port is None)
+        self._furnish(session, port)
+        self._speeches: dict[str, tuple[agents.voice.SpeechHandle, int]] = {}
         self._known: dict[str, Callable[[Any], None]] = {
             "user_state_changed": self._user_state,
             "user_input_transcribed": self._transcribed,
@@ -53,20 +43,38 @@ class LiveKitEvents:
             "conversation_item_added": self._item_added,
             "speech_created": self._speech_created,
             "function_tools_executed": self._executed,
+            "tool_execution_updated": self._tool_updated,
         }
         self._safe = {name: self._guarded(name, translate) for name, translate in self._known.items()}
 
+    def _furnish(self, session: Session, port: LiveKitPort | None) -> None:
+        """Whom it hands on to; with another kind of model they are others."""
+        self.responses = Responses(session, port, self.toolbox.names) if port is not None else None
+        self.caller = Caller(session, self.responses)
+        self.calls = Calls(self._room, session, port, self.caller, self.responses)
+        self.moves = Moves(self._room, session, port, self.caller) if port is not None else None
+        self.nodes = Nodes(self.toolbox, self.caller, port, self.responses, self.moves)
+
     def listen(self) -> None:
-        """Follow the events of the LiveKit session."""
+        """Follow the events of the LiveKit session, and serve its calls."""
+        SERVING[self._room] = self.calls.serve
         for name, translate in self._safe.items():
             self._emitter.on(name, translate)
+        try:
+            agent = self._room.current_agent
+        except RuntimeError:  # it has not started
+            return
+        self._arrived(agent, before=False)
 
     def stop(self) -> None:
         """Follow them no more."""
+        SERVING.pop(self._room, None)
         for name, translate in self._safe.items():
             self._emitter.off(name, translate)
-        for timer in self._complete.values():
-            timer.cancel()
+        self.nodes.take_off()
+        self.calls.stop()
+        if self.moves is not None:
+            self.moves.stop()
 
     def _guarded(self, name: str, translate: Callable[[Any], None]) -> Callable[[Any], None]:
         def safe(event: Any) -> None:
@@ -77,183 +85,76 @@ class LiveKitEvents:
 
         return safe
 
-    # -- calls --------------------------------------------------------------------------------------------------
+    # -- agents -------------------------------------------------------------------------------------------------
 
-    async def call(self, tool: Tool[..., Any], context: agents.RunContext[Any], raw: Mapping[str, Any]) -> Any:
-        """Serve one call of LiveKit's model: the body runs in a task of the session's, here is only the wait for it."""
-        port = self._port
-        if port is None:
-            arguments = tool.validated(raw)
-            return await self.session.take(tool, tool.instance, (), {**arguments.values, **_contexts(tool, context)})
-        call, handle = context.function_call, context.speech_handle
-        generation = generation_of(handle)
-        self._calls[call.call_id] = handle, generation
-        answer = port.expect(call.call_id)
-        self._went_on(generation)
-        number = self.session.receive(
-            call.call_id,
-            call.name,
-            raw,
-            generation=generation,
-            index=self._issued[generation],
-            item=call.id,
-            injected=_contexts(tool, context),
-        )
-        slot = self.session.state.slots.get(number)
-        if slot is None or slot.sent:
-            port.repeat(call.call_id)
-        return await self._answered(call, handle, answer)
-
-    async def _answered(
-        self, call: agents.FunctionCall, handle: agents.voice.SpeechHandle, answer: asyncio.Future[Any]
-    ) -> Any:
-        """Wait for a call's answer, for as long as LiveKit lets it."""
-        try:
-            await handle.wait_if_not_interrupted([answer])
-            if not answer.done():
-                await self._let_go(answer)
-        except asyncio.CancelledError:
-            self.session.cancelled(call.call_id)
-            raise
-        if not answer.done() or answer.cancelled():
-            raise agents.ToolError(f"The outcome of {call.name} is not known. Do not call it again.")
-        return answer.result()
-
-    def _went_on(self, generation: str) -> None:
-        """Another call of a response: it is complete when none follows for a moment (O9)."""
-        self._issued[generation] = self._issued.get(generation, -1) + 1
-        timer = self._complete.pop(generation, None)
-        if timer is not None:
-            timer.cancel()
-        self._open.add(generation)
-        self._complete[generation] = asyncio.get_running_loop().call_later(QUIET, self._ended, generation)
-
-    async def _let_go(self, answer: asyncio.Future[Any]) -> None:
-        """The speech of a call is interrupted, so LiveKit waits for us: nobody may wait for the tool now (O2).
-
-        The caller's words come first, where they are still to come: they may stop the call, and the model should read
-        that and not a placeholder.
-        """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + LET_GO_WITHIN
-        settled = asyncio.ensure_future(self._settled.wait())
-        await asyncio.wait({answer, settled}, timeout=LET_GO_WITHIN, return_when=asyncio.FIRST_COMPLETED)
-        settled.cancel()
-        if not answer.done():
-            self.session.answering()
-            await asyncio.wait({answer}, timeout=max(0.0, min(_ANSWER_WITHIN, until - loop.time())))
+    def _arrived(self, agent: agents.Agent, *, before: bool) -> None:
+        self.nodes.put_on(agent)
+        if self.moves is not None:
+            self.moves.arrives(agent, before=before)
+        self.toolbox.bring([*self._room.tools, *agent.tools])
 
     # -- responses ----------------------------------------------------------------------------------------------
 
-    def _began(self, generation: str) -> None:
-        self._open.add(generation)
-        if self._port is not None:
-            self._port.responses += 1
-        self.session.generation_began(generation)
-
-    def _ended(self, generation: str, status: str = "completed") -> None:
-        timer = self._complete.pop(generation, None)
-        if timer is not None:
-            timer.cancel()
-        if generation in self._open or status == "cancelled":
-            self._open.discard(generation)
-            self.session.generation_ended(generation, status)
-
     def _speech_created(self, event: agents.SpeechCreatedEvent) -> None:
-        if event.source == "say":
+        handle, responses = event.speech_handle, self.responses
+        if event.source == "say" or responses is None:
             return
-        self._began(generation_of(event.speech_handle))
-        event.speech_handle.add_done_callback(self._speech_done)
+        self._speeches[handle.id] = handle, handle.num_steps
+        responses.expect(handle)
+        handle.add_done_callback(self._speech_done)
 
     def _speech_done(self, handle: agents.voice.SpeechHandle) -> None:
-        self._ended(generation_of(handle), "cancelled" if handle.interrupted else "completed")
+        self._speeches.pop(handle.id, None)
+        if self.responses is not None:
+            self.responses.done(handle)
 
     def _executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
-        """LiveKit has the outputs of a response; now it replies to them, or says nothing (O5)."""
-        port = self._port
-        ids = {call.call_id for call in event.function_calls}
-        ours = [self._calls.pop(call_id) for call_id in ids if call_id in self._calls]
-        if port is None or not ours:
+        responses = self.responses
+        if responses is None:
             return
-        handle = ours[0][0]
-        for generation in {generation for _, generation in ours}:
-            self._ended(generation)
-            self._issued.pop(generation, None)
-        replies = event.has_tool_reply and not handle.interrupted
-        owed = bool(port.replying & ids)
-        port.replying -= ids
-        if replies:
-            self._began(generation_of(handle))
-        elif owed:
-            self.session.reply_refused("the agent's speech was interrupted before it could answer")
+        responses.forget({call.call_id for call in event.function_calls})
+        handle = self.calls.executed(event) or self._next_step()
+        if handle is not None:
+            self._speeches[handle.id] = handle, handle.num_steps
+            if event.has_tool_reply and not handle.interrupted:
+                responses.expect(handle)
+
+    def _next_step(self) -> agents.voice.SpeechHandle | None:
+        """The speech that has just gone on to its next step: LiveKit does not say whose calls these were."""
+        return next((handle for handle, step in self._speeches.values() if handle.num_steps > step), None)
+
+    def _tool_updated(self, event: agents.ToolExecutionUpdatedEvent) -> None:
+        update = event.update
+        if update.type == "tool_call_updated":
+            self.calls.reported(update.call_id)
 
     def _agent_state(self, event: agents.AgentStateChangedEvent) -> None:
-        """A response that is heard is no longer awaited: news may enter the context while it is played."""
         speech = self._room.current_speech
         if event.new_state == "speaking":
-            generation = generation_of(speech) if speech is not None else "speech"
-            self.session.playing(generation)
-            self._ended(generation)
+            self.session.playing(generation_of(speech) if speech is not None else "speech")
         elif event.old_state == "speaking":
             self.session.playing("")
 
     def _item_added(self, event: agents.ConversationItemAddedEvent) -> None:
         """LiveKit adds what the agent said when it was played, shortened to what was heard."""
         item = event.item
-        speech = self._room.current_speech
-        if isinstance(item, agents.ChatMessage) and item.role == "assistant" and speech is not None:
-            self.session.agent_spoke(generation_of(speech), item.text_content or "", cut=item.interrupted, item=item.id)
+        if isinstance(item, agents.llm.AgentHandoff):
+            self._arrived(self._room.current_agent, before=item.old_agent_id is not None)
+        elif isinstance(item, agents.ChatMessage) and item.role == "assistant":
+            speech = self._room.current_speech
+            if speech is not None:
+                text = item.text_content or ""
+                self.session.agent_spoke(generation_of(speech), text, cut=item.interrupted, item=item.id)
+        elif isinstance(item, agents.ChatMessage) and item.role == "user" and not self.caller.spoke(item):
+            self.caller.types(item.text_content or "", item.id)
 
     # -- the caller ---------------------------------------------------------------------------------------------
 
-    @property
-    def _onset(self) -> str:
-        return f"onset-{self._onsets}"
-
     def _user_state(self, event: agents.UserStateChangedEvent) -> None:
         if event.new_state == "speaking":
-            self._onsets += 1
-            self._speaking, self._words = True, ""
-            self._settled.clear()
-            self.session.caller_started(self._onset)
-        elif self._speaking:
-            self._speaking = False
-            self.session.caller_stopped(self._onset)
-            if self._words:
-                self.session.caller_said(self._words, onset=self._onset)
+            self.caller.starts()
+        else:
+            self.caller.stops()
 
     def _transcribed(self, event: agents.UserInputTranscribedEvent) -> None:
-        """Words of the caller: LiveKit's final transcripts are pieces of a turn while the caller still speaks."""
-        text = event.transcript.strip()
-        if not text:
-            return
-        words = f"{self._words} {text}".strip()
-        if self._speaking:
-            if event.is_final:
-                self._words = words
-            self.session.caller_said(words, onset=self._onset, final=False)
-        elif event.is_final:
-            self.session.caller_said(text, onset=self._onset if self._onsets else "", item=event.item_id or "")
-
-    def _turned(self, _kind: str, onset: str) -> None:
-        if not onset or onset == self._onset:
-            self._settled.set()
-
-
-def generation_of(handle: agents.voice.SpeechHandle) -> str:
-    """One response of the model: a speech of LiveKit's has several, one for each step."""
-    return f"{handle.id}/{handle.num_steps}"
-
-
-def _contexts(tool: Tool[..., Any], context: agents.RunContext[Any]) -> dict[str, Any]:
-    """LiveKit's context for the parameters that ask for it."""
-    return {name: context for name, wanted in tool.shape.injected.items() if _wants_context(wanted)}
-
-
-def _wants_context(annotation: Any) -> bool:
-    if isinstance(annotation, str):
-        return "RunContext" in annotation
-    kind = typing.get_origin(annotation) or annotation
-    if isinstance(kind, type) and issubclass(kind, agents.RunContext):
-        return True
-    return any(_wants_context(part) for part in typing.get_args(annotation))
+        self.caller.hears(event.transcript, final=event.is_final, item=event.item_id or "")

@@ -26,12 +26,34 @@ _EVENTS = (
     "ConversationItemAddedEvent",
     "FunctionToolsExecutedEvent",
     "SpeechCreatedEvent",
+    "ToolExecutionUpdatedEvent",
+    "llm.AgentHandoff",
 )
 _METHODS = {
-    "AgentSession": ("on", "off", "say", "generate_reply", "wait_for_idle", "current_speech", "history"),
+    "AgentSession": (
+        "on",
+        "off",
+        "say",
+        "generate_reply",
+        "wait_for_idle",
+        "update_agent",
+        "current_agent",
+        "current_speech",
+        "agent_state",
+        "history",
+        "tools",
+    ),
     "RunContext": ("speech_handle", "function_call", "session"),
-    "voice.SpeechHandle": ("id", "num_steps", "interrupted", "add_done_callback", "wait_if_not_interrupted"),
-    "Agent": ("update_chat_ctx", "chat_ctx"),
+    "voice.SpeechHandle": (
+        "id",
+        "num_steps",
+        "interrupted",
+        "scheduled",
+        "done",
+        "add_done_callback",
+        "wait_if_not_interrupted",
+    ),
+    "Agent": ("update_chat_ctx", "chat_ctx", "llm_node", "on_user_turn_completed", "tools"),
     "llm.ChatContext": ("copy", "insert"),
 }
 _PARAMETERS = {

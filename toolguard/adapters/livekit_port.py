@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolguard.adapters.livekit_features import agents
 from toolguard.engine.port import Parcel, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Coroutine, Sequence
 
     from toolguard.engine.session import Session
 
 _PIPELINE = Traits(
     adapter="livekit",
     evidence="heard",
-    confirms=False,
+    confirms=True,
     speech_ends=True,
     transcribes=True,
     starts_replies=True,
     words_first=True,
 )
+
+
+class Given(NamedTuple):
+    """What a call was answered with."""
+
+    result: agents.ToolResult
+    item: str
 
 
 class LiveKitPort:
@@ -32,35 +39,39 @@ class LiveKitPort:
 
     Args:
         agent_session: The ``livekit.agents.AgentSession``.
+        traits: What its kind of model can do; by default a pipeline's.
     """
 
-    def __init__(self, agent_session: agents.AgentSession[Any]) -> None:
+    def __init__(self, agent_session: agents.AgentSession[Any], traits: Traits = _PIPELINE) -> None:
         self._room = agent_session
+        self.traits = traits
         self._waiting: dict[str, asyncio.Future[agents.ToolResult]] = {}
-        self._given: dict[str, agents.ToolResult] = {}
-        self._jobs: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Lock()
+        self._confirmed: set[str] = set()
         self.session: Session | None = None
+        self.given: dict[str, Given] = {}
+        """What each call was answered with, by call id."""
+        self.made: dict[str, float] = {}
+        """When each call was made, on the clock of LiveKit's contexts."""
+        self.handed: dict[str, agents.Agent] = {}
+        """The agent that a hand-off tool has returned, by its call id, until LiveKit has it."""
         self.replying: set[str] = set()
         """Calls whose outputs LiveKit has and will speak about by itself."""
         self.responses = 0
         """How many model responses have begun."""
-        self._task = asyncio.create_task(self._work(), name="toolguard:livekit-out")
-
-    @property
-    def traits(self) -> Traits:
-        """What LiveKit's pipeline (speech to text, model, text to speech) can do."""
-        return _PIPELINE
 
     # -- what the engine asks for -------------------------------------------------------------------------------
 
     def place(self, parcel: Parcel) -> None:
         """Give an output to the call that waits for it; put a note into the chat context."""
         if parcel.note or not parcel.call_id:
-            self._jobs.put_nowait(lambda: self._note(parcel))
+            self._run(self._note(parcel), "note")
             return
         session = self.session
         reply = parcel.reply and not (session is not None and session.caller_has_floor)
-        result = self._given[parcel.call_id] = agents.ToolResult(parcel.text, reply_required=reply)
+        result = agents.ToolResult(parcel.text, reply_required=reply)
+        self.given[parcel.call_id] = Given(result, parcel.item)
         answer = self._waiting.pop(parcel.call_id, None)
         if answer is not None and not answer.done():
             answer.set_result(result)
@@ -70,8 +81,7 @@ class LiveKitPort:
     def ask_reply(self) -> None:
         """Ask for speech, except where LiveKit replies to an output by itself."""
         if not self.replying:
-            before = self.responses
-            self._jobs.put_nowait(lambda: self._reply(before))
+            self._run(self._reply(self.responses), "reply")
 
     def say(self, text: str) -> None:
         """Speak a filler that leaves no trace in the chat context."""
@@ -85,34 +95,61 @@ class LiveKitPort:
 
     # -- what the adapter asks for ------------------------------------------------------------------------------
 
-    def expect(self, call_id: str) -> asyncio.Future[agents.ToolResult]:
+    def expect(self, call: agents.FunctionCall) -> asyncio.Future[agents.ToolResult]:
         """The future of a call's output."""
-        answer = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        self.made.setdefault(call.call_id, call.created_at)
+        answer = self._waiting[call.call_id] = asyncio.get_running_loop().create_future()
         return answer
 
     def repeat(self, call_id: str) -> None:
         """A call id came again: what was answered then is the answer now (S5)."""
-        answer, given = self._waiting.get(call_id), self._given.get(call_id)
+        answer, given = self._waiting.get(call_id), self.given.get(call_id)
         if answer is not None and given is not None:
             self._waiting.pop(call_id)
-            answer.set_result(given)
+            answer.set_result(given.result)
+
+    def shown(self, items: Sequence[agents.llm.ChatItem]) -> None:
+        """The model is asked with these items: what of ours is among them has reached it (O4)."""
+        session = self.session
+        for item in items:
+            if item.type == "function_call_output" and session is not None:
+                given = self.given.get(item.call_id)
+                name = given.item if given is not None and given.result.output == item.output else item.id
+                if name not in self._confirmed and name in session.state.items:
+                    self._confirmed.add(name)
+                    session.delivered(name)
+
+    async def put(self, items: Sequence[agents.llm.ChatItem], agent: agents.Agent | None = None) -> None:
+        """Put items into an agent's chat context, and into the session's history, unless they are there."""
+        async with self._writing:
+            to = agent or self._room.current_agent
+            context = to.chat_ctx.copy()
+            new = [item for item in items if context.get_by_id(item.id) is None]
+            if new:
+                context.insert(new)
+                await to.update_chat_ctx(context, exclude_invalid_function_calls=False)
+                self._room.history.insert([item for item in new if self._room.history.get_by_id(item.id) is None])
 
     def stop(self) -> None:
         """The session has ended; whoever still waits gets no output."""
-        self._task.cancel()
+        for task in self._beside:
+            task.cancel()
         for answer in self._waiting.values():
             answer.cancel()
         self._waiting.clear()
 
     # -- LiveKit's side -----------------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
-        while True:
-            job = await self._jobs.get()
-            try:
-                await job()
-            except Exception as error:  # noqa: BLE001 - whatever LiveKit raises, the session goes on and the trail says so
-                self._notice("livekit_refused", f"{type(error).__name__}: {error}")
+    def _run(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.create_task(self._checked(work), name=f"toolguard:livekit-{what}")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _checked(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever LiveKit raises, the session goes on and the trail says so
+            self._notice("livekit_refused", f"{type(error).__name__}: {error}")
 
     async def _note(self, parcel: Parcel) -> None:
         """Add news the way LiveKit adds results of its own background tools: as a closed pair of a new call id."""
@@ -120,17 +157,18 @@ class LiveKitPort:
             return
         slot = self.session.state.slots[parcel.calls[0]]
         call = agents.FunctionCall(
-            id=f"{parcel.item}_c", call_id=parcel.item, name=slot.tool, arguments=slot.arguments.decode()
+            id=f"{parcel.item}_c",
+            call_id=parcel.item,
+            name=slot.tool,
+            arguments=slot.arguments.decode(),
         )
         output = agents.FunctionCallOutput(
             id=parcel.item, call_id=parcel.item, name=slot.tool, output=parcel.text, is_error=False
         )
-        agent = self._room.current_agent
-        context = agent.chat_ctx.copy()
-        if context.get_by_id(parcel.item) is None:
-            context.insert([call, output])
-            await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
-            self._room.history.insert([call, output])
+        await self.put([call, output])
+        moved = self.handed.pop(slot.call_id, None)
+        if moved is not None:
+            self._room.update_agent(moved)
 
     async def _reply(self, before: int) -> None:
         await self._room.wait_for_idle()

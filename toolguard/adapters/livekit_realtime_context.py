@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_features import agents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     ChatItem = agents.llm.ChatItem
 
 
 def combined(
-    own: Sequence[ChatItem], theirs: Sequence[ChatItem], new: Iterable[ChatItem] = ()
+    own: Sequence[ChatItem], theirs: Sequence[ChatItem], new: Iterable[ChatItem] = (), *, without: str = ""
 ) -> agents.llm.ChatContext:
     """What an agent's context is to be, so that giving it to the provider takes nothing away that belongs there.
 
@@ -26,6 +26,7 @@ def combined(
         own: The agent's items.
         theirs: The provider's, as far as it has confirmed them.
         new: Items to add at the end, where neither has them.
+        without: The id of an item that is to go.
     """
     mine = {item.id: item for item in own}
     items = [mine.get(item.id, item) for item in theirs if item.id in mine or not _unheard(item)]
@@ -38,7 +39,7 @@ def combined(
             there.add(item.id)
         before = item.id
     items.extend(item for item in new if item.id not in there)
-    return agents.ChatContext(items)
+    return agents.ChatContext([item for item in items if item.id != without])
 
 
 def _unheard(item: ChatItem) -> bool:
@@ -53,3 +54,21 @@ def outputs(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCallOutput]:
 def calls(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCall]:
     """Calls by call id."""
     return {item.call_id: item for item in items if isinstance(item, agents.FunctionCall)}
+
+
+def running(agent: agents.Agent) -> bool:
+    """Whether an agent has the conversation already: until then nothing of it waits for anybody."""
+    try:
+        return agent.session is not None
+    except RuntimeError:
+        return False
+
+
+def at_once(work: Coroutine[Any, Any, None]) -> None:
+    """Do something of an agent that has not begun: LiveKit's method is a coroutine, and waits for nothing then."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("LiveKit waits for something before the agent has begun")

@@ -1,25 +1,23 @@
-"""What a LiveKit session with a speech-to-speech model tells, translated into what the guarded session understands."""
+"""Hands what a LiveKit session with a speech-to-speech model tells on to those whom it concerns."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters.livekit_events import LiveKitEvents, generation_of
+from toolguard.adapters.livekit_events import LiveKitEvents
 from toolguard.adapters.livekit_features import agents
+from toolguard.adapters.livekit_realtime_caller import RealtimeCaller
+from toolguard.adapters.livekit_realtime_calls import RealtimeCalls
 from toolguard.adapters.livekit_realtime_line import Line
-from toolguard.adapters.livekit_realtime_port import whole
+from toolguard.adapters.livekit_realtime_moves import RealtimeMoves
+from toolguard.adapters.livekit_realtime_nodes import RealtimeNodes
+from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
+from toolguard.adapters.livekit_realtime_responses import RealtimeResponses
+from toolguard.adapters.livekit_responses import generation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
+    from toolguard.adapters.livekit_port import LiveKitPort
     from toolguard.engine.session import Session
-    from toolguard.tools.tool import Tool
-
-CONTINUES_WITHIN = 0.7
-"""Seconds after the end of a turn within which new speech counts as the same turn going on (G6)."""
-_ANSWER_WITHIN = 1.0
 
 
 class LiveKitRealtimeEvents(LiveKitEvents):
@@ -34,21 +32,16 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         port: Its way out; None where it only watches.
     """
 
-    def __init__(
-        self, agent_session: agents.AgentSession[Any], session: Session, port: LiveKitRealtimePort | None
-    ) -> None:
-        super().__init__(agent_session, session, port)
-        self.way_out = port
-        self._begun: set[str] = set()
-        self._replies: dict[str, frozenset[str]] = {}
-        self._stopped_at = -1e9
-        self._since_stop = ""
-        self._continues: dict[str, str] = {}
-        self._turns: dict[str, str] = {}
-        self._stopped: list[str] = []
-        self._unanswered = False
-        self._line = Line(agent_session, self)
-        session.on_settling = self._settling
+    def _furnish(self, session: Session, port: LiveKitPort | None) -> None:
+        self.way_out = port if isinstance(port, LiveKitRealtimePort) else None
+        out = self.way_out
+        self.replies = RealtimeResponses(session, out, self.toolbox.names) if out is not None else None
+        self.heard = RealtimeCaller(session, self.replies, out)
+        self.responses, self.caller = self.replies, self.heard
+        self.calls = RealtimeCalls(self._room, session, port, self.caller, self.responses)
+        self.moves = RealtimeMoves(self._room, session, out, self.caller) if out is not None else None
+        self.nodes = RealtimeNodes(self.toolbox, self.caller, port, self.responses, self.moves)
+        self._line = Line(self._room, self)
 
     def listen(self) -> None:
         """Follow the events of the LiveKit session, and of the realtime session of whichever agent."""
@@ -58,96 +51,63 @@ class LiveKitRealtimeEvents(LiveKitEvents):
     def stop(self) -> None:
         """Follow them no more."""
         self._line.leave()
+        if self.replies is not None:
+            self.replies.lost()
         super().stop()
 
-    # -- calls --------------------------------------------------------------------------------------------------
-
-    async def call(self, tool: Tool[..., Any], context: agents.RunContext[Any], raw: Mapping[str, Any]) -> Any:
-        """Serve one call; one whose arguments were no JSON before LiveKit mended them is not run (O10)."""
+    def _arrived(self, agent: agents.Agent, *, before: bool) -> None:
+        super()._arrived(agent, before=before)
         self._line.follow()
-        call = context.function_call
-        if self.way_out is not None and not whole(self.way_out.line, call):
-            answer = self.way_out.expect(call.call_id)
-            generation = generation_of(context.speech_handle)
-            self._calls[call.call_id] = context.speech_handle, generation
-            self._went_on(generation)
-            self.session.incomplete(call.call_id, call.name, generation=generation, item=call.id, reply=True)
-            return await self._answered(call, context.speech_handle, answer)
-        return await super().call(tool, context, raw)
-
-    async def _let_go(self, answer: asyncio.Future[Any]) -> None:
-        """The speech of a call is interrupted: the provider may answer the caller before their words are known (O2)."""
-        self.session.answering()
-        await asyncio.wait({answer}, timeout=_ANSWER_WITHIN)
 
     # -- responses ----------------------------------------------------------------------------------------------
 
-    def began(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
-        """The provider has begun a response."""
-        generation = generation_of(handle) if handle is not None else "response"
-        if generation in self._begun:
+    def created(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
+        """The provider has begun a response, which LiveKit will speak."""
+        if self.replies is None or handle is None:
             return
-        self._begun.add(generation)
-        self._since_stop = generation
-        self._unanswered = False
-        self._open.add(generation)
-        if self.way_out is not None:
-            self.way_out.began()
-            self.way_out.calm.clear()
-            if asked:
-                self.way_out.look()
-        self.session.generation_began(generation)
+        self.heard.answered()
+        self.replies.created(handle)
+        if asked and self.way_out is not None:
+            self.way_out.look()
 
     def _speech_created(self, event: agents.SpeechCreatedEvent) -> None:
-        if event.source == "say":
+        if event.source == "say" or self.replies is None:
             return
         event.speech_handle.add_done_callback(self._speech_done)
         if not event.user_initiated:
             self._line.scheduled()
-            self.began(event.speech_handle, asked=False)
+            self.created(event.speech_handle, asked=False)
 
     def _speech_done(self, handle: agents.voice.SpeechHandle) -> None:
-        generation = generation_of(handle)
-        if handle.interrupted and generation in self._begun:
-            self.session.cut_off(generation)
-        self._ended(generation, "cancelled" if handle.interrupted else "completed")
+        if self.replies is not None:
+            self.replies.done(handle)
         self._calmed()
-        ids = self._replies.pop(generation, frozenset())
-        if ids and generation not in self._begun:
-            self.session.not_told(ids)
 
     def _calmed(self) -> None:
-        if self.way_out is not None and not self._open and self._room.agent_state != "speaking":
+        silent = self._room.agent_state != "speaking" and (self.replies is None or self.replies.calm)
+        if self.way_out is not None and silent:
             self.way_out.calm.set()
 
     def _executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
         """LiveKit has the outputs of a response, gives them to the provider and asks it to reply (O5)."""
-        port = self.way_out
-        ids = {call.call_id for call in event.function_calls}
-        ours = [self._calls.pop(call_id) for call_id in ids if call_id in self._calls]
-        if port is None:
+        if self.replies is None or self.way_out is None:
             return
-        port.executed(event)
-        if not ours:
-            return
-        handle = ours[0][0]
-        for generation in {generation for _, generation in ours}:
-            self._ended(generation)
-            self._issued.pop(generation, None)
-        owed = port.replying & ids
-        port.replying -= ids
-        if event.has_tool_reply and not handle.interrupted:
-            if not port.answers_by_itself:
-                self._replies[generation_of(handle)] = frozenset(owed)
-            self.session.reply_coming()
-        elif owed:
-            self.session.not_told(owed)
+        self.replies.forget({call.call_id for call in event.function_calls})
+        owed = self.way_out.replying & {call.call_id for call in event.function_calls}
+        self.way_out.executed(event)
+        handle = self.calls.executed(event)
+        if handle is not None:
+            replies = event.has_tool_reply and not handle.interrupted
+            self.replies.executed(handle, frozenset(owed), replies=replies)
 
     def _agent_state(self, event: agents.AgentStateChangedEvent) -> None:
         """A response that is heard is no longer awaited."""
         self._line.follow()
         super()._agent_state(event)
-        if event.new_state == "speaking" and self.way_out is not None:
+        if self.way_out is None or self.replies is None:
+            return
+        if event.new_state == "speaking":
+            self.replies.heard(self._room.current_speech)
             self.way_out.calm.clear()
         elif event.old_state == "speaking":
             self._calmed()
@@ -155,66 +115,40 @@ class LiveKitRealtimeEvents(LiveKitEvents):
     def _item_added(self, event: agents.ConversationItemAddedEvent) -> None:
         """LiveKit adds what the agent said when it was played, shortened to what was heard."""
         item, speech = event.item, self._room.current_speech
-        if isinstance(item, agents.AgentHandoff):
-            self._line.follow()
-        if not isinstance(item, agents.ChatMessage) or item.role != "assistant" or speech is None:
-            return
-        heard, whole_text = item.text_content or "", self._line.words(item.id)
-        unheard = whole_text.removeprefix(heard).strip() if item.interrupted else ""
-        self.session.agent_spoke(generation_of(speech), heard, unheard=unheard, cut=item.interrupted, item=item.id)
-
-    # -- the caller ---------------------------------------------------------------------------------------------
-
-    def _user_state(self, event: agents.UserStateChangedEvent) -> None:
-        now = asyncio.get_running_loop().time()
-        if event.new_state == "speaking":
-            self._onsets += 1
-            self._speaking, self._words = True, ""
-            if self._since_stop and now - self._stopped_at <= CONTINUES_WITHIN:
-                self._continues[self._onset] = self._since_stop
-            self.session.caller_started(self._onset)
-        elif self._speaking:
-            self._speaking = False
-            self._stopped_at, self._since_stop = now, ""
-            self._stopped.append(self._onset)
-            self._unanswered = True
-            self.session.caller_stopped(self._onset)
-
-    def _transcribed(self, event: agents.UserInputTranscribedEvent) -> None:
-        text, item = event.transcript.strip(), event.item_id or ""
-        if not text:
-            return
-        if not event.is_final:
-            self.session.caller_said(text, onset=self._onset if self._onsets else "", final=False, item=item)
-            return
-        onset = self._turns.pop(item, "") or (self._stopped[-1] if self._stopped else "")
-        self._stopped = [one for one in self._stopped if one != onset]
-        self.session.caller_said(text, onset=onset, item=item)
-
-    def turn_item(self, item: str) -> None:
-        """The provider has made an item of what the caller has just said."""
-        if self._stopped and item not in self._turns:
-            self._turns[item] = self._stopped[-1]
-
-    def _settling(self, kind: str, onset: str) -> None:
-        """The turn goes on that a response had answered too early: the response counts as discarded (G6)."""
-        generation = self._continues.pop(onset, "")
-        if generation and kind not in {"noise", "backchannel"} and self.way_out is not None:
-            self.session.discarded(generation)
+        if isinstance(item, agents.ChatMessage) and item.role == "user":
+            return  # its words are told by themselves
+        if not isinstance(item, agents.ChatMessage) or item.role != "assistant" or not item.interrupted:
+            super()._item_added(event)
+        elif speech is not None:
+            heard = item.text_content or ""
+            unheard = self._line.words(item.id).removeprefix(heard).strip()
+            self.session.agent_spoke(generation_of(speech), heard, unheard=unheard, cut=True, item=item.id)
 
     # -- the line -----------------------------------------------------------------------------------------------
 
+    def met(self, line: agents.llm.RealtimeSession[Any]) -> None:
+        """An agent has begun, with this realtime session."""
+        if self.way_out is not None:
+            self.way_out.met(line)
+
+    def saw(self, event: object) -> None:
+        """The provider has sent something that LiveKit's plugin shows as it is."""
+        if self.way_out is not None:
+            self.way_out.turns.saw(event)
+
     def reconnected(self) -> None:
         """The provider's connection was replaced: LiveKit has put there again what was confirmed (O11)."""
-        if self.way_out is None:
-            self.session.noticed("line_rebuilt", "the provider's connection was replaced")
+        what = "the provider's connection was replaced, what it had confirmed was put there again"
+        if self.way_out is None or self.replies is None:
+            self.session.noticed("line_rebuilt", what)
             return
-        unanswered, self._unanswered = self._unanswered, False
+        unanswered = self.heard.unanswered
+        self.heard.answered()
         self.session.dropped("provider")
-        self._open.clear()
+        self.replies.lost()
         self._calmed()
         self.way_out.rebuilt()
-        self.session.noticed("line_rebuilt", "the provider's connection was replaced, the conversation put there again")
+        self.session.noticed("line_rebuilt", what)
         self.session.back()
         if unanswered:
             self.session.wants_reply()

@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from toolguard.adapters.livekit_features import agents
+from toolguard.adapters.livekit_realtime_turns import SERVER_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from toolguard.adapters.livekit_realtime_caller import RealtimeCaller
     from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
 
@@ -24,12 +26,18 @@ class Hearing(Protocol):
     session: Session
     way_out: LiveKitRealtimePort | None
 
-    def began(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
+    heard: RealtimeCaller
+
+    def created(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
         """A response has begun."""
         ...
 
-    def turn_item(self, item: str) -> None:
-        """An item of the caller's is there."""
+    def met(self, line: agents.llm.RealtimeSession[Any]) -> None:
+        """A realtime session has begun."""
+        ...
+
+    def saw(self, event: object) -> None:
+        """The provider has sent something."""
         ...
 
     def reconnected(self) -> None:
@@ -56,6 +64,7 @@ class Line:
             "generation_created": self._created,
             "remote_item_added": self._item_added,
             "session_reconnected": self._reconnected,
+            SERVER_EVENT: hearing.saw,
         }
 
     def follow(self) -> None:
@@ -77,6 +86,7 @@ class Line:
         if found is not self._now:
             self._detach()
             self._now = found
+            self._hearing.met(found)
             for name, translate in self._told.items():
                 found.on(name, translate)
         return True
@@ -107,7 +117,7 @@ class Line:
     def _created(self, event: agents.llm.GenerationCreatedEvent) -> None:
         self._skipped = False
         if event.user_initiated:
-            self._hearing.began(self._room.current_speech, asked=True)
+            self._hearing.created(self._room.current_speech, asked=True)
         else:
             asyncio.get_running_loop().call_soon(self._was_scheduled)
 
@@ -118,7 +128,7 @@ class Line:
     def _item_added(self, event: agents.llm.RemoteItemAddedEvent) -> None:
         item = event.item
         if isinstance(item, agents.ChatMessage) and item.role == "user":
-            self._hearing.turn_item(item.id)
+            self._hearing.heard.turn_item(item.id)
         port = self._hearing.way_out
         if port is not None:
             port.confirmed(item)

@@ -7,18 +7,22 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_features import agents
-from toolguard.adapters.livekit_port import LiveKitPort
-from toolguard.adapters.livekit_realtime_context import calls, combined, outputs
+from toolguard.adapters.livekit_port import Given, LiveKitPort
+from toolguard.adapters.livekit_realtime_context import at_once, calls, combined, outputs, running
+from toolguard.adapters.livekit_realtime_turns import Turns
 from toolguard.engine.port import Parcel, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     ChatItem = agents.llm.ChatItem
+    Capabilities = agents.llm.RealtimeCapabilities
     RealtimeSession = agents.llm.RealtimeSession[Any]
 
 CONFIRMED_WITHIN = 6.0
 """Seconds after which an output that LiveKit has given is looked for; its plugins wait five for the provider."""
+PASSES_WITHIN = 1.0
+"""Seconds that LiveKit waits for an output which is on its way to the provider already."""
 GIVE_AGAIN = 3
 PAUSE = 0.5
 """Seconds until what the provider has not taken is given to it again."""
@@ -26,6 +30,25 @@ CALM_WITHIN = 10.0
 """Seconds that news waits for the agent's speech to end; then it is given all the same (H6)."""
 REPLIES = 3
 """How often a reply is asked for that the provider refuses."""
+
+
+def traits_of(able: Capabilities, *, hears: bool, starts: bool = True) -> Traits:
+    """What LiveKit can do with a model of these capabilities.
+
+    Args:
+        able: The capabilities.
+        hears: Whether LiveKit transcribes by itself.
+        starts: Whether the provider answers the caller's turns by itself now.
+    """
+    return Traits(
+        adapter="livekit_realtime",
+        evidence="heard",
+        confirms=True,
+        speech_ends=True,
+        transcribes=able.user_transcription or hears,
+        starts_replies=starts,
+        notes=able.mutable_chat_context,
+    )
 
 
 class LiveKitRealtimePort(LiveKitPort):
@@ -36,45 +59,34 @@ class LiveKitRealtimePort(LiveKitPort):
 
     Args:
         agent_session: The ``livekit.agents.AgentSession``.
+        able: What its model can do.
     """
 
-    def __init__(self, agent_session: agents.AgentSession[Any]) -> None:
-        super().__init__(agent_session)
+    def __init__(self, agent_session: agents.AgentSession[Any], able: Capabilities) -> None:
+        super().__init__(agent_session, traits_of(able, hears=agent_session.stt is not None))
+        self._able = able
         self._owed: dict[str, tuple[ChatItem, ...]] = {}
-        self._items: dict[str, str] = {}
         self._refusals = 0
-        self._busy: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._giving: set[asyncio.Task[Any]] = set()
+        self.turns = Turns(self._judge)
         self.calm = asyncio.Event()
         """Nothing is being said, and nothing about to be."""
         self.calm.set()
 
-    @property
-    def traits(self) -> Traits:
-        """What LiveKit can do with the model that the agent has now."""
-        able = self._able()
-        return Traits(
-            adapter="livekit_realtime",
-            evidence="heard",
-            confirms=True,
-            speech_ends=True,
-            transcribes=able is None or able.user_transcription or self._room.stt is not None,
-            starts_replies=True,
-            notes=able is None or able.mutable_chat_context,
-        )
+    def met(self, line: RealtimeSession) -> None:
+        """The agent that has the conversation now has this realtime session."""
+        self._able = line.capabilities
+        self.turns.met(line)
+        self._judge()
 
-    def _able(self) -> agents.llm.RealtimeCapabilities | None:
-        line = self.line
-        if line is not None:
-            return line.capabilities
-        model = self._room.llm
-        return model.capabilities if isinstance(model, agents.llm.RealtimeModel) else None
+    def _judge(self) -> None:
+        self.traits = traits_of(self._able, hears=self._room.stt is not None, starts=not self.turns.managed)
 
     @property
     def answers_by_itself(self) -> bool:
         """Whether the provider replies to outputs, whoever wants it."""
-        able = self._able()
-        return able is not None and able.auto_tool_reply_generation
+        return self._able.auto_tool_reply_generation
 
     @property
     def line(self) -> RealtimeSession | None:
@@ -87,27 +99,58 @@ class LiveKitRealtimePort(LiveKitPort):
     # -- what the engine asks for -------------------------------------------------------------------------------
 
     def place(self, parcel: Parcel) -> None:
-        """Give an output to the call that waits for it; what nobody waits for goes into the contexts."""
-        if parcel.call_id and not parcel.note:
-            self._items[parcel.call_id] = parcel.item
-            if parcel.call_id not in self._waiting:
-                self._jobs.put_nowait(lambda: self._answer(parcel))
-                return
-        super().place(parcel)
+        """Give an output to the provider, right behind its call (O1), and then to LiveKit's call that waits for it.
 
-    def ask_reply(self) -> None:
-        """Ask for speech, except where LiveKit replies to an output by itself."""
-        if self.replying:
+        LiveKit would put it at the end, behind what the caller has said since, and only when the whole batch has ended.
+        What no call waits for goes into the contexts.
+        """
+        if parcel.note or not parcel.call_id:
+            self._give_beside(self._note(parcel))
+        elif parcel.call_id in self._waiting:
+            answer = self._waiting.pop(parcel.call_id)
+            floor = self.session is not None and self.session.caller_has_floor
+            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and not floor)
+            self.given[parcel.call_id] = Given(result, parcel.item)
+            if result.reply_required:
+                self.replying.add(parcel.call_id)
+            self._give_beside(self._pass(parcel, answer, result))
+        else:
+            self._give_beside(self._answer(parcel))
+
+    async def _pass(self, parcel: Parcel, answer: asyncio.Future[agents.ToolResult], result: agents.ToolResult) -> None:
+        """Let the provider have an output first; LiveKit then finds it there."""
+        giving = asyncio.ensure_future(self._behind_its_call(parcel))
+        self._beside.add(giving)
+        giving.add_done_callback(self._beside.discard)
+        await asyncio.wait({giving}, timeout=PASSES_WITHIN)
+        if not answer.done():
+            answer.set_result(result)
+
+    async def _behind_its_call(self, parcel: Parcel) -> None:
+        line = self.line
+        call = calls(line.chat_ctx.items).get(parcel.call_id) if line is not None else None
+        if line is None or call is None or not self._able.mutable_chat_context:
             return
-        task = asyncio.create_task(self._reply(self.responses), name="toolguard:livekit-reply")
-        self._busy.add(task)
-        task.add_done_callback(self._busy.discard)
+        output = agents.FunctionCallOutput(
+            id=parcel.item, call_id=parcel.call_id, name=call.name, output=parcel.text, is_error=False
+        )
+        async with self._writing:
+            items = list(line.chat_ctx.items)
+            if parcel.call_id in outputs(items):
+                return
+            items.insert(items.index(call) + 1, output)
+            try:
+                await line.update_chat_ctx(agents.ChatContext(items))
+            except agents.llm.RealtimeError as error:
+                self._notice("not_taken", f"the provider has not taken an output: {error}")
+
+    def in_flight(self, calls: int) -> None:
+        """While calls run, replies to the caller's turns are ours where that is possible (O5)."""
+        self.turns.in_flight(calls)
 
     def stop(self) -> None:
         """The session has ended."""
         super().stop()
-        for task in self._busy:
-            task.cancel()
         for timer in self._timers:
             timer.cancel()
 
@@ -116,20 +159,20 @@ class LiveKitRealtimePort(LiveKitPort):
     def executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
         """LiveKit has these outputs, and is about to pass them on."""
         for output in event.function_call_outputs:
-            if output is not None:
-                self._owed[output.call_id] = (output,)
+            given = self.given.get(output.call_id)
+            if given is not None:
+                output.id = given.item  # it is the same item, wherever it is given (O4)
+            self._owed[output.call_id] = (output,)
         self._later(CONFIRMED_WITHIN, self.look)
 
     def confirmed(self, item: ChatItem) -> None:
         """The provider has an item."""
         if isinstance(item, agents.FunctionCallOutput):
             self._owed.pop(item.call_id, None)
-            named = self._items.pop(item.call_id, "")
-            if named and self.session is not None:
-                self.session.delivered(named)
+            self.shown([item])
 
     def began(self) -> None:
-        """A response has begun that was asked for."""
+        """A response has begun."""
         self.responses += 1
         self._refusals = 0
 
@@ -142,14 +185,43 @@ class LiveKitRealtimePort(LiveKitPort):
         for call_id in list(self._owed):
             if call_id in there:
                 self.confirmed(there[call_id])
-        if self._owed:
-            self._jobs.put_nowait(self._again)
+        if self._owed and not self._giving:
+            self._give_beside(self._again())
 
     def rebuilt(self) -> None:
         """The provider's connection was replaced: whatever the agent's context has and the provider lacks is given."""
-        self._jobs.put_nowait(lambda: self._give(()))
+        self._give_beside(self._give(()))
+
+    def forget(self, item: str) -> None:
+        """Take an item of the caller out of the conversation: it was no turn."""
+        self._give_beside(self._give((), without=item))
+
+    def lay(self, items: Sequence[ChatItem], agent: agents.Agent) -> None:
+        """Put items into the context of an agent that is about to begin: its model gets them with the rest of it."""
+        context = agent.chat_ctx.copy()
+        new = [item for item in items if context.get_by_id(item.id) is None]
+        if new:
+            context.insert(new)
+            at_once(agent.update_chat_ctx(context, exclude_invalid_function_calls=False))
+            self._room.history.insert([item for item in new if self._room.history.get_by_id(item.id) is None])
+
+    async def put(self, items: Sequence[ChatItem], agent: agents.Agent | None = None) -> None:
+        """Put items into an agent's context, and into the provider's where it has begun."""
+        to = agent or self._room.current_agent
+        if running(to):
+            await self._give(items)
+            self._room.history.insert([item for item in items if self._room.history.get_by_id(item.id) is None])
+        else:
+            self.lay(items, to)
 
     # -- LiveKit's side -----------------------------------------------------------------------------------------
+
+    def _give_beside(self, work: Any) -> None:
+        before = set(self._beside)
+        self._run(work, "give")
+        self._giving |= self._beside - before
+        for task in self._beside - before:
+            task.add_done_callback(self._giving.discard)
 
     async def _again(self) -> None:
         """Give what LiveKit has passed on in vain; the model has to be asked again where it had not seen that."""
@@ -162,22 +234,23 @@ class LiveKitRealtimePort(LiveKitPort):
         if self.session is not None and taken:
             self.session.not_told(taken)
 
-    async def _give(self, new: Sequence[ChatItem]) -> list[str]:
+    async def _give(self, new: Sequence[ChatItem], *, without: str = "") -> list[str]:
         """Put items into the agent's context and the provider's, again where the provider fails (O4, H6).
 
         Returns:
             The calls whose outputs the provider has now.
         """
-        for attempt in range(GIVE_AGAIN):
-            agent, line = self._room.current_agent, self.line
-            theirs = line.chat_ctx.items if line is not None else ()
-            try:
-                context = combined(agent.chat_ctx.items, theirs, new)
-                await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
-                break
-            except agents.llm.RealtimeError as error:
-                self._notice("not_taken", f"the provider has not taken an update: {error}")
-                await asyncio.sleep(PAUSE * (attempt + 1))
+        async with self._writing:
+            for attempt in range(GIVE_AGAIN):
+                agent, line = self._room.current_agent, self.line
+                theirs = line.chat_ctx.items if line is not None else ()
+                try:
+                    context = combined(agent.chat_ctx.items, theirs, new, without=without)
+                    await agent.update_chat_ctx(context, exclude_invalid_function_calls=False)
+                    break
+                except agents.llm.RealtimeError as error:
+                    self._notice("not_taken", f"the provider has not taken an update: {error}")
+                    await asyncio.sleep(PAUSE * (attempt + 1))
         there = outputs(self.line.chat_ctx.items) if self.line is not None else {}
         given = outputs(new)
         for call_id, item in given.items():
@@ -196,67 +269,38 @@ class LiveKitRealtimePort(LiveKitPort):
         output = agents.FunctionCallOutput(
             id=parcel.item, call_id=parcel.call_id, name=known.name, output=parcel.text, is_error=False
         )
-        self._owed[parcel.call_id] = (output,)
+        self._owed[parcel.call_id] = (known, output)
         await self._give([known, output])
 
     async def _note(self, parcel: Parcel) -> None:
-        """Add news the way LiveKit adds results of its own background tools: as a closed pair of a new call id."""
-        if self.session is None:
-            return
-        await self._quiet()
-        slot = self.session.state.slots[parcel.calls[0]]
-        call = agents.FunctionCall(
-            id=f"{parcel.item}_c", call_id=parcel.item, name=slot.tool, arguments=slot.arguments.decode()
-        )
-        output = agents.FunctionCallOutput(
-            id=parcel.item, call_id=parcel.item, name=slot.tool, output=parcel.text, is_error=False
-        )
-        self._items[parcel.item] = parcel.item
-        self._owed[parcel.item] = (call, output)
-        if self._room.history.get_by_id(parcel.item) is None:
-            self._room.history.insert([call, output])
-        await self._give([call, output])
-
-    async def _quiet(self) -> None:
-        """What the agent is saying is in no context yet: wait until it is (H6: not for ever)."""
+        """Add news when what the agent is saying is in its context, as a closed pair of a new call id."""
         try:
             async with asyncio.timeout(CALM_WITHIN):
                 await self.calm.wait()
         except TimeoutError:
-            return
+            pass
+        await super()._note(parcel)
 
     async def _reply(self, before: int) -> None:
-        await self._jobs_done()
+        while self._giving:
+            await asyncio.wait(self._giving)
         await self._room.wait_for_idle()
-        session = self.session
-        if self.responses != before or session is None:
+        if self.responses != before or self.session is None:
             return
         handle = self._room.generate_reply()
         await handle.wait_for_playout()
-        error = handle.exception()
         if self.responses == before:
+            error = handle.exception()
             self._refused(str(error) if error is not None else "it was interrupted before it began")
 
     def _refused(self, why: str) -> None:
-        if self.session is None:
-            return
         self._refusals += 1
-        if self._refusals > REPLIES:
+        if self.session is not None and self._refusals <= REPLIES:
+            self.session.reply_refused(why)
+        else:
             self._notice("reply_given_up", f"a reply was refused {REPLIES} times: {why}")
-            return
-        self.session.reply_refused(why)
 
-    async def _jobs_done(self) -> None:
-        """What was to be given before the reply has been given."""
-        done = asyncio.Event()
-
-        async def reached() -> None:
-            done.set()
-
-        self._jobs.put_nowait(reached)
-        await done.wait()
-
-    def _later(self, seconds: float, work: Any) -> None:
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
         def fire() -> None:
             self._timers.discard(timer)
             work()

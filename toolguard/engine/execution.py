@@ -78,13 +78,14 @@ class Execution:
         planned: Entry | None,
         parent: Live | None = None,
         waits_for: Live | None = None,
+        behind: Live | None = None,
     ) -> Live:
-        """Set a planned run in motion, in a task that no framework owns."""
+        """Set a planned run in motion, in a task that no framework owns; ``behind`` has to end before it begins."""
         live = Live(run, tool, arguments, injected=injected, planned=planned, parent=parent, waits_for=waits_for)
         self.live[run.number] = live
         if parent is not None:
             parent.children.append(live)
-        live.task = asyncio.create_task(self._drive(live), name=f"toolguard:{run.tool}")
+        live.task = asyncio.create_task(self._drive(live, behind), name=f"toolguard:{run.tool}")
         return live
 
     def adopt(self, run: Run, tool: Tool[Any, Any], arguments: Arguments, *, settled: bool = True) -> Live:
@@ -96,10 +97,9 @@ class Execution:
         self.live[run.number] = live
         return live
 
-    async def _drive(self, live: Live) -> None:
+    async def _drive(self, live: Live, behind: Live | None) -> None:
         try:
-            if live.waits_for is not None:
-                await self._older(live.waits_for)
+            await self._earlier(live, behind)
             unmet = await self._unmet(live)
             if unmet:
                 self.outcomes.fail(live, 1, "not_run", f"{unmet} did not succeed", refused=True)
@@ -122,6 +122,12 @@ class Execution:
             if live.run.phase.final:
                 self.gate.forget(live.run.number)
                 self.live.pop(live.run.number, None)
+
+    async def _earlier(self, live: Live, behind: Live | None) -> None:
+        if behind is not None:
+            await behind.ending()
+        if live.waits_for is not None:
+            await self._older(live.waits_for)
 
     async def _older(self, live: Live) -> None:
         """Newer content waits for an older write; for one in doubt until its request cannot arrive any more (D2)."""

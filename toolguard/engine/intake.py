@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from toolguard.tools.arguments import Arguments
     from toolguard.tools.tool import Tool
 
-_MAX_CALLS = 8
-"""Calls of an unknown tool before the breaker trips."""
+_MAX_CALLS = 8  # of an unknown tool before the breaker trips
 
 
 class Intake:
@@ -270,7 +269,8 @@ class Intake:
         planned: Entry = ledger.append(record, wait=first, swaps=swaps)
         injected = self.injected.pop(arrival.number, {})
         start = partial(self._execution.start, run, tool, arguments, injected=injected, planned=planned, parent=parent)
-        self._then(lambda: self._set_going(arrival, start(waits_for=self._older(judged))))
+        behind = self._execution.live.get(slot.run) if (slot := ledger.state.slots.get(arrival.behind)) else None
+        self._then(lambda: self._set_going(arrival, start(waits_for=self._older(judged), behind=behind)))
 
     def _then(self, work: Callable[[], None]) -> None:
         """Go on once the slot is open: at once, where this process owns the session."""

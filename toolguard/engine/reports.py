@@ -109,8 +109,12 @@ class Reports(Replies):
         index: int = 0,
         item: str = "",
         injected: Mapping[str, Any] | None = None,
+        behind: int = 0,
     ) -> int:
-        """A complete call arrived; returns its order number. Never raises into the framework."""
+        """A complete call arrived; returns its order number. Never raises into the framework.
+
+        ``behind`` is the number of a call that has to end before this one begins.
+        """
         if self._over_there("receive"):
             return 0
         if self._gone:
@@ -120,7 +124,7 @@ class Reports(Replies):
         if generation:
             batch = self._batches.setdefault(generation, len(self._batches) + 1)
         number = self._w.intake.receive(
-            Arrival(call_id, name, generation, batch, index, item), arguments, injected or {}
+            Arrival(call_id, name, generation, batch, index, item, behind=behind), arguments, injected or {}
         )
         self._close_batch(generation)
         return number

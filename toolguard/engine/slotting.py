@@ -26,7 +26,10 @@ FORMS: dict[str, r.Form] = {
 
 
 class Arrival(NamedTuple):
-    """A call as it came: the provider's id, the order that it was issued in, where it belongs, and who takes it."""
+    """A call as it came: the provider's id, the order that it was issued in, where it belongs, and who takes it.
+
+    ``behind`` is a call that has to end first, where the framework makes one call after the other.
+    """
 
     call_id: str = ""
     name: str = ""
@@ -37,6 +40,7 @@ class Arrival(NamedTuple):
     number: int = 0
     parent: int = 0
     process: str = ""
+    behind: int = 0
 
 
 def arrival_of(slot: Slot) -> Arrival:

@@ -75,6 +75,7 @@ class Visit(Session):
         index: int = 0,
         item: str = "",
         injected: Mapping[str, Any] | None = None,
+        behind: int = 0,
     ) -> int:
         """A complete call arrived; it is answered through the visit's port. Never raises into the framework.
 
@@ -84,7 +85,7 @@ class Visit(Session):
         if self._gone:
             self._w.execution.notice("call_after_close", f"{name} was called after the end", call_id=call_id)
             return 0
-        arrival = Arrival(call_id, name, generation, 0, index, item)
+        arrival = Arrival(call_id, name, generation, 0, index, item, behind=behind)
         return self._intake.receive(arrival, arguments, injected or {})
 
     async def number(self, ticket: int) -> int:

@@ -129,6 +129,11 @@ def _words(seen: dict[str, int], who: Literal["system", "user", "assistant"], te
     return Words(who, text, key)
 
 
+def pair_of(packet: HandoffPacket, item: PacketItem) -> Pair:
+    """One call of the packet by itself."""
+    return _pair(packet, item, set())
+
+
 def _pair(packet: HandoffPacket, item: PacketItem, used: set[str]) -> Pair:
     call_id = item.call_id
     if not _CALL_ID.fullmatch(call_id) or call_id in used:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from toolguard.core.call import ToolCall
 
@@ -61,5 +61,15 @@ class Bench(Protocol):
         ...
 
 
+class Door(Protocol):
+    """How a framework's own call of a tool reaches the session that it belongs to."""
+
+    def __call__(self, tool: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
+        """Serve a call that a framework made with an argument of its own."""
+        ...
+
+
 DESK: ContextVar[Desk | None] = ContextVar("toolguard_desk", default=None)
 BENCH: ContextVar[Bench | None] = ContextVar("toolguard_bench", default=None)
+DOORS: dict[type, Door] = {}
+"""Doors by the type of an argument that a framework puts in: it says who calls, wherever the call is made."""

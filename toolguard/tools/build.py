@@ -59,6 +59,11 @@ def make_tool(
 def _refuse_kind(function: Any, plain: Any, name: str, effect: Effect) -> None:
     if isinstance(plain, Tool):
         raise DeclarationError(f"{name} is a guarded tool already; give it one effect, in one decorator.")
+    if _is_livekits(plain):
+        raise DeclarationError(
+            f"{name} is a function tool of LiveKit already; put @function_tool above @toolguard.{effect.value}(...), "
+            "so that LiveKit gets the guarded tool."
+        )
     if inspect.isclass(plain):
         raise DeclarationError(f"{name} is a class; decorate its methods with @{effect.value}.")
     if not callable(plain):
@@ -72,6 +77,12 @@ def _refuse_kind(function: Any, plain: Any, name: str, effect: Effect) -> None:
             f"{name} is a generator, and a call has one result: return a list, or declare a tool that reads one page. "
             "Progress is kept with toolguard.checkpoint(...)."
         )
+
+
+def _is_livekits(plain: Any) -> bool:
+    """Known by class name and package, so that LiveKit is not imported."""
+    kind: Any = plain.__class__
+    return kind.__name__ in {"FunctionTool", "RawFunctionTool"} and kind.__module__.startswith("livekit.")
 
 
 def _example(effect: Effect) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import replace
 from functools import cached_property, partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
@@ -15,9 +16,13 @@ from toolguard.tools.schema import ToolSchema
 from toolguard.tools.shape import Shape, read_shape, signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from toolguard.core.call import Attempt
     from toolguard.tools.spec import Spec
+
+    Run = Callable[[Callable[[Mapping[str, Any]], Awaitable[Any]]], Awaitable[Any]]
+    """Runs a body, given what calls it with the values of its hidden parameters."""
 
 _RECEIVERS = {"self", "cls"}
 
@@ -153,6 +158,27 @@ class Declared:
         by_position = shape.positional if rest else [one for one in shape.positional if one in shape.positional_only]
         args = [named.pop(name) for name in by_position if name in named]
         return partial(function, *before, *args, *rest, **named)
+
+    def adapted(
+        self, run: Run, fill: Callable[[], Mapping[str, Any]], hidden: frozenset[str], instance: Any
+    ) -> Declared:
+        """The same tool with its body run by a framework's adapter, which fills the ``hidden`` parameters itself."""
+        own = self.before(instance) if instance is not None else ()
+
+        async def body(**values: Any) -> Any:
+            return await run(lambda given: self.call(self.plain, {**values, **given}, *own)())
+
+        async def probing(attempt: Attempt, **values: Any) -> Any:
+            found = self.call(cast("Callable[..., Any]", self.prober), {**values, **fill()}, attempt, *own)()
+            return await found if inspect.isawaitable(found) else found
+
+        shape = self.shape
+        left = {name: kind for name, kind in shape.injected.items() if name not in hidden}
+        by_name = replace(shape, injected=left, result=Any, positional=(), positional_only=frozenset(), rest=None)
+        made = Declared(functools.update_wrapper(body, self.plain), self.spec, self._local, by_name)
+        made.prober = probing if self.prober is not None else None
+        made.undoer = self.undoer
+        return made
 
     def _call_identity(self, function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         taken = signature_of(function).parameters

@@ -6,18 +6,18 @@ import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from toolguard.errors import DeclarationError, NoSession
-from toolguard.tools.ambient import BENCH, DESK
+from toolguard.tools.ambient import BENCH, DESK, DOORS
 from toolguard.tools.invocation import Invocation
 from toolguard.tools.shape import signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from toolguard.core.call import Attempt
     from toolguard.core.effect import Effect
     from toolguard.core.finding import Finding
     from toolguard.tools.arguments import Arguments
-    from toolguard.tools.declared import Declared
+    from toolguard.tools.declared import Declared, Run
     from toolguard.tools.schema import Style
     from toolguard.tools.shape import Shape
     from toolguard.tools.spec import Spec
@@ -64,6 +64,10 @@ class Tool(_Proxy, Generic[P, R]):
         Raises:
             NoSession: There is neither.
         """
+        for given in (*args, *kwargs.values()) if DOORS else ():
+            door = DOORS.get(type(given))
+            if door is not None:
+                return door(self, args, kwargs)
         bench = BENCH.get()
         if bench is not None:
             return bench.child(self, self._self_instance, args, kwargs)
@@ -205,6 +209,16 @@ class Tool(_Proxy, Generic[P, R]):
             raise DeclarationError(f"{self.name}: its undo takes one parameter, the result of the tool.")
         declared.undoer = fn
         return fn
+
+    def adapted(self, run: Run, fill: Callable[[], Mapping[str, Any]], hidden: Collection[str]) -> Tool[..., Any]:
+        """The same tool, its body called in a framework's own way.
+
+        Args:
+            run: Given the body, bound but for the ``hidden`` parameters, it calls it with them and returns its result.
+            fill: Values of the hidden parameters for the probe.
+            hidden: Injected parameters that the framework fills.
+        """
+        return Tool[..., Any](self._self_declared.adapted(run, fill, frozenset(hidden), self._self_instance))
 
     @property
     def prober(self) -> Callable[..., Awaitable[Finding[R]]] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from livekit.agents.llm import RealtimeCapabilities, RealtimeModel
 
 from toolguard.testing.livekit_realtime.server import Behaviour
-from toolguard.testing.livekit_realtime.session import ScriptedSession
+from toolguard.testing.livekit_realtime.session import PlainSession, ScriptedSession
 
 if TYPE_CHECKING:
     from toolguard.testing.livekit_realtime.script import Asked, Script
@@ -33,6 +33,7 @@ class ScriptedRealtimeModel(RealtimeModel):
     Args:
         script: Gives the parts of the response to a request.
         capabilities: What it can do in another way than OpenAI's; see LiveKit's ``RealtimeCapabilities``.
+        plain: Its sessions cannot be told how turns are detected, as those of most providers.
         behaviour: Its :class:`~.server.Behaviour`, by name.
 
     Attributes:
@@ -40,16 +41,19 @@ class ScriptedRealtimeModel(RealtimeModel):
         sessions: The sessions that LiveKit has made, in order.
     """
 
-    def __init__(self, script: Script, *, capabilities: dict[str, bool] | None = None, **behaviour: Any) -> None:
+    def __init__(
+        self, script: Script, *, capabilities: dict[str, bool] | None = None, plain: bool = False, **behaviour: Any
+    ) -> None:
         able = {**_ABLE, **(capabilities or {})}
         super().__init__(capabilities=RealtimeCapabilities(**able))
         behaviour.setdefault("answers_outputs", able["auto_tool_reply_generation"])
         self.behaviour = Behaviour(script, **behaviour)
+        self._plain = plain
         self.sessions: list[ScriptedSession] = []
 
     def session(self, *, turn_detection_disabled: bool = False) -> ScriptedSession:  # noqa: ARG002 - LiveKit's signature
         """Make a session, as LiveKit asks for it."""
-        made = ScriptedSession(self)
+        made = PlainSession(self) if self._plain else ScriptedSession(self)
         self.sessions.append(made)
         return made
 

@@ -14,7 +14,7 @@ from toolguard.testing.livekit_realtime.script import Asked
 from toolguard.testing.livekit_realtime.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from livekit.agents.llm import ChatItem
 
@@ -33,9 +33,9 @@ class Behaviour:
         thinks: Seconds from a request until its response begins.
         transcribes: Seconds from the end of the caller's speech to its transcript.
         faster: How many times faster than it is heard speech comes.
-        answers_turns: Whether it answers the caller's turns by itself.
+        answers_turns: Whether it answers the caller's turns by itself, until the client says otherwise.
         answers_outputs: Whether it answers outputs by itself, once no call lacks one.
-        interrupts: Whether the caller's speech cancels the response in progress.
+        interrupts: Whether the caller's speech cancels the response in progress, until the client says otherwise.
     """
 
     script: Script
@@ -64,6 +64,7 @@ class ScriptedServer:
         told: Instructions that the client gave, with the loop's time.
         log: What it was told and what it did, in order, with the loop's time.
         speaking: Whether the caller speaks.
+        detection: How turns are detected, as OpenAI names it; the client may change it.
         on_asked: Called with every request, after it was noted.
     """
 
@@ -80,6 +81,11 @@ class ScriptedServer:
         self.told: list[tuple[float, str]] = []
         self.log: list[tuple[float, str, str]] = []
         self.speaking = False
+        self.detection: dict[str, object] = {
+            "type": "server_vad",
+            "create_response": behaviour.answers_turns,
+            "interrupt_response": behaviour.interrupts,
+        }
         self.on_asked: Callable[[Asked], None] = lambda _asked: None
         self._client = tell
         self._turn = ""
@@ -166,6 +172,17 @@ class ScriptedServer:
         """The client gives the session its instructions."""
         self.instructions = instructions
         self.told.append((asyncio.get_running_loop().time(), instructions))
+        self._updated()
+
+    def detect(self, detection: Mapping[str, object]) -> None:
+        """The client says how turns are to be detected."""
+        self.detection = dict(detection)
+        self.note("turn_detection", str(self.detection))
+        self._updated()
+
+    def _updated(self) -> None:
+        event = {"type": "session.updated", "session": {"audio": {"input": {"turn_detection": dict(self.detection)}}}}
+        self.tell("session_updated", event)
 
     def truncate(self, item: str, text: str, heard_ms: int) -> None:
         """The client says what the caller heard of a message."""
@@ -230,7 +247,7 @@ class ScriptedServer:
     def caller_starts(self) -> None:
         """The caller begins to speak."""
         self.speaking, self._turn = True, self.new_id("turn")
-        if self.active is not None and self.behaviour.interrupts:
+        if self.active is not None and self.detection.get("interrupt_response"):
             self.active.finish("cancelled")
         self.tell("speech_started")
 
@@ -256,7 +273,7 @@ class ScriptedServer:
         self.keep(ChatMessage(id=item, role="user", content=[words] if words else []))
         if words and transcribed:
             self._later(self.behaviour.transcribes, self.caller_said, words, item)
-        if self.behaviour.answers_turns:
+        if self.detection.get("create_response"):
             self.respond("platform")
         return item
 

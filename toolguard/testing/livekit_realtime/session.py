@@ -104,9 +104,18 @@ class ScriptedSession(RealtimeSession[str]):
                 raise
             self.updates.append((at, ""))
 
-    def update_options(self, *, tool_choice: NotGivenOr[ToolChoice | None] = NOT_GIVEN) -> None:
-        """Send the tool choice."""
-        self._up.send(lambda: self.server.note("tool_choice", str(tool_choice)))
+    def update_options(
+        self,
+        *,
+        tool_choice: NotGivenOr[ToolChoice | None] = NOT_GIVEN,
+        turn_detection: NotGivenOr[Any] = NOT_GIVEN,
+    ) -> None:
+        """Send the tool choice, or, as OpenAI's plugin takes it, how turns are to be detected."""
+        if is_given(tool_choice):
+            self._up.send(lambda: self.server.note("tool_choice", str(tool_choice)))
+        if is_given(turn_detection):
+            detection = turn_detection if isinstance(turn_detection, dict) else turn_detection.model_dump()
+            self._up.send(lambda: self.server.detect(detection))
 
     def push_audio(self, frame: rtc.AudioFrame) -> None:
         """Nobody listens: the test says what the caller says."""
@@ -180,6 +189,9 @@ class ScriptedSession(RealtimeSession[str]):
 
     def _item_refused(self, event: int, _why: str) -> None:
         self._mirror.settle(event)  # LiveKit's plugins warn of it
+
+    def _session_updated(self, event: dict[str, Any]) -> None:
+        self.emit("openai_server_event_received", event)
 
     def _response_created(self, response: str, event: str) -> None:
         if event in self._given_up:
@@ -260,10 +272,22 @@ class ScriptedSession(RealtimeSession[str]):
         self.emit("session_reconnected", RealtimeSessionReconnectedEvent())
 
 
+class PlainSession(ScriptedSession):
+    """A session of a provider that answers turns whatever the client wants, and shows nothing of what it sends."""
+
+    def update_options(self, *, tool_choice: NotGivenOr[ToolChoice | None] = NOT_GIVEN) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Send the tool choice."""
+        super().update_options(tool_choice=tool_choice)
+
+    def _session_updated(self, event: dict[str, Any]) -> None:
+        pass
+
+
 _TOLD = (
     "item_added",
     "item_deleted",
     "item_refused",
+    "session_updated",
     "response_created",
     "response_refused",
     "message_opened",

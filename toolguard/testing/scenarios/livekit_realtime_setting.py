@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from livekit.agents import Agent, AgentSession
 from livekit.agents.llm import FunctionCallOutput
 
+from toolguard.testing.livekit import Loudspeaker, Microphone, one_clock
 from toolguard.testing.livekit_realtime import ScriptedRealtimeModel
-from toolguard.testing.livekit_realtime.sound import Loudspeaker, Microphone, one_clock
 from toolguard.testing.scenarios.evidence import EPOCH, problems_of
 from toolguard.testing.scenarios.ground import Ground
 from toolguard.testing.scenarios.ledger import acts_in

@@ -1,4 +1,4 @@
-"""Plays a timeline over the scripted speech-to-speech model: its server hears the caller and says what the stage says."""
+"""Plays a timeline over the scripted speech-to-speech model: its server hears the caller and says what it is told."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class LiveKitRealtimeStage(ContextStage):
     async def begin_in_time(self, named: Named) -> None:
         """The server begins it by itself, as soon as no other response is active."""
         await self.until(named.own[0].at)
-        while self.side.server.active is not None and not named.begun and self.open:
+        while self.side.server.active is not None and not named.begun and self.open:  # noqa: ASYNC110 - no bell
             await asyncio.sleep(0.01)
         if not named.begun and self.open:
             self.side.asks("platform")

@@ -71,8 +71,8 @@ def the_result_arrives_once(played: Played) -> None:
     "S01.4",
     saboteur=Saboteur(
         "toolguard/engine/attempts.py",
-        old="            return await call()\n",
-        new="            await call()\n            return await call()\n",
+        old="        value = await (call() if",
+        new="        await call()\n        value = await (call() if",
     ),
 )
 def the_read_ran_once(played: Played) -> None:

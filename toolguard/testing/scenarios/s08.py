@@ -97,7 +97,7 @@ def a_reply_is_asked_for_once_and_in_turn(played: Played) -> None:
     "S08.3",
     plays=("races",),
     saboteur=Saboteur(
-        "toolguard/engine/reports.py",
+        "toolguard/engine/replies.py",
         old="        self._w.delivery.reply_refused()\n",
         new="        pass\n",
     ),

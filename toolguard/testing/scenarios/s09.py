@@ -136,8 +136,8 @@ def progress_is_no_result(played: Played) -> None:
     plays=("in_place",),
     saboteur=Saboteur(
         "toolguard/engine/delivery.py",
-        old="timers = [loop.call_later(spec.patience,",
-        new="timers = [loop.call_later(min(4.0, spec.patience),",
+        old="self._timers.start(slot.number, spec.patience,",
+        new="self._timers.start(slot.number, min(4.0, spec.patience),",
     ),
 )
 def it_settles_in_place(played: Played) -> None:

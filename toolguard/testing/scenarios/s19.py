@@ -117,8 +117,8 @@ def nothing_blocking_runs_on_the_loop(played: Played) -> None:
     plays=("main", "speaking", "booking"),
     saboteur=Saboteur(
         "toolguard/engine/attempts.py",
-        old="            return await call()\n        return await self._in_thread(live, call)",
-        new="            return await call()\n        return call()",
+        old="else self._in_thread(live, call))",
+        new="else asyncio.sleep(0, call()))",
     ),
 )
 def the_interruption_is_handled_at_once(played: Played) -> None:

@@ -1,0 +1,190 @@
+"""Which response of LiveKit's model is which: asked for, streamed, heard or cut off, and whose calls it made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from toolguard.adapters.livekit_features import agents
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Collection
+
+    from toolguard.adapters.livekit_port import LiveKitPort
+    from toolguard.engine.session import Session
+
+ASK_AGAIN = 2
+"""How often in a row a model is asked again that has said nothing but a call which was no whole one."""
+
+
+class Response:
+    """One request to the model and what comes of it; a speech of LiveKit's has several, one for each step.
+
+    Attributes:
+        id: Its generation in the journal.
+        handle: The speech that it belongs to.
+        begun: Whether the session knows of it: one that LiveKit makes ahead of time may never be used.
+        status: How its stream ended; empty while it lasts.
+        calls: Its calls, in order.
+        broken: Calls of it that were no whole ones, by id and name.
+        spoke: Whether it said anything.
+    """
+
+    def __init__(self, handle: agents.voice.SpeechHandle) -> None:
+        self.id = generation_of(handle)
+        self.handle = handle
+        self.begun = False
+        self.status = ""
+        self.calls: list[str] = []
+        self.broken: list[tuple[str, str]] = []
+        self.spoke = False
+
+
+def generation_of(handle: agents.voice.SpeechHandle) -> str:
+    """One response of the model: a speech of LiveKit's has several, one for each step."""
+    return f"{handle.id}/{handle.num_steps}"
+
+
+class Responses:
+    """The responses of one session.
+
+    Args:
+        session: The guarded session.
+        port: Its way out.
+        guarded: The names of guarded tools, as they become known.
+    """
+
+    def __init__(self, session: Session, port: LiveKitPort, guarded: Collection[str]) -> None:
+        self._session = session
+        self._port = port
+        self._guarded = guarded
+        self._expected: deque[agents.voice.SpeechHandle] = deque()
+        self._last: dict[str, Response] = {}
+        self._by_call: dict[str, Response] = {}
+        self._nothing = 0
+        self.since_stop: Response | None = None
+        """The response that began since the caller stopped speaking; the caller's side takes it away."""
+
+    # -- what LiveKit's model is asked --------------------------------------------------------------------------
+
+    def expect(self, handle: agents.voice.SpeechHandle) -> None:
+        """The model is about to be asked for this speech."""
+        self._expected.append(handle)
+
+    def asked(self) -> Response | None:
+        """The model is asked; None where nobody has said that it would be, as by code that calls the node itself."""
+        while self._expected:
+            handle = self._expected.popleft()
+            if not handle.done():
+                response = self._last[handle.id] = Response(handle)
+                if handle.scheduled:
+                    self.begin(response)
+                return response
+        return None
+
+    def turn_ended(self) -> None:
+        """LiveKit asks the model now, or speaks what it had it say ahead of time: then that is a reply after all."""
+        asyncio.get_running_loop().call_soon(self._adopt)
+
+    def _adopt(self) -> None:
+        for response in tuple(self._last.values()):
+            if not response.begun and response.handle.scheduled:
+                self.begin(response)
+
+    def begin(self, response: Response) -> None:
+        """The response is a reply that is to be heard; every open call is answered first (O2)."""
+        if response.begun:
+            return
+        response.begun = True
+        self.since_stop = response
+        self._port.responses += 1
+        self._session.answering()
+        self._session.generation_began(response.id)
+        if response.status:
+            self._over(response)
+
+    async def follow(self, stream: AsyncIterable[Any], response: Response) -> AsyncIterator[Any]:
+        """Pass on what the model says; a call that is no whole one is not passed on (O10)."""
+        status = "cancelled"
+        try:
+            async for chunk in stream:
+                yield self._seen(chunk, response)
+            status = "completed"
+        except Exception:
+            status = "failed"
+            raise
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+            response.status = status
+            if response.begun:
+                self._over(response)
+
+    def _seen(self, chunk: Any, response: Response) -> Any:
+        delta = chunk.delta if isinstance(chunk, agents.llm.ChatChunk) else None
+        if isinstance(chunk, str) or (delta is not None and delta.content):
+            response.spoke = True
+        if delta is None or not delta.tool_calls:
+            return chunk
+        whole = [call for call in delta.tool_calls if call.name not in self._guarded or _whole(call.arguments)]
+        response.broken += [(call.call_id, call.name) for call in delta.tool_calls if call not in whole]
+        for call in whole:
+            response.calls.append(call.call_id)
+            self._by_call[call.call_id] = response
+        if len(whole) == len(delta.tool_calls):
+            return chunk
+        return chunk.model_copy(update={"delta": delta.model_copy(update={"tool_calls": whole})})
+
+    def _over(self, response: Response) -> None:
+        session = self._session
+        for call_id, name in response.broken:
+            session.incomplete(call_id, name, generation=response.id, kept=False)
+        if response.status == "failed":
+            session.cut_off(response.id)
+        session.generation_ended(response.id, response.status)
+        nothing = bool(response.broken) and not (response.calls or response.spoke)
+        self._nothing = self._nothing + 1 if nothing else 0
+        if nothing and response.status == "completed" and self._nothing <= ASK_AGAIN:
+            session.wants_reply()
+
+    # -- what becomes of it -------------------------------------------------------------------------------------
+
+    def of_call(self, context: agents.RunContext[Any]) -> tuple[Response, int]:
+        """The response that made a call, and the call's place in it."""
+        call_id, handle = context.function_call.call_id, context.speech_handle
+        response = self._by_call.get(call_id)
+        if response is None or response.handle is not handle:
+            known = self._last.get(handle.id)
+            if known is None or known.id != generation_of(handle):
+                known = self._last[handle.id] = Response(handle)
+            response = self._by_call[call_id] = known
+        self.begin(response)
+        if call_id not in response.calls:
+            response.calls.append(call_id)
+        return response, response.calls.index(call_id)
+
+    def done(self, handle: agents.voice.SpeechHandle) -> None:
+        """A speech has ended: what its last response told and nobody heard out is told again."""
+        if handle in self._expected:
+            self._expected.remove(handle)
+        response = self._last.pop(handle.id, None)
+        if response is None or not response.begun:
+            return
+        if handle.interrupted or not (response.spoke or response.calls):
+            self._session.cut_off(response.id)
+
+    def forget(self, call_ids: set[str]) -> None:
+        """LiveKit has the outputs of these calls."""
+        for call_id in call_ids:
+            self._by_call.pop(call_id, None)
+
+
+def _whole(arguments: str | None) -> bool:
+    """Whether the arguments are a whole JSON object; broken ones are never repaired (O10)."""
+    try:
+        return isinstance(json.loads(arguments or "{}"), dict)
+    except json.JSONDecodeError:
+        return False

@@ -1,0 +1,267 @@
+"""Pipecat: guards the tool calls of a ``PipelineWorker``.
+
+The bot stays as it is: its tools get a decorator, and the runner runs inside :func:`protect`. Only public interfaces of
+Pipecat are used, and nothing of it is patched::
+
+    @toolguard.mutation(identity="day")
+    async def book(params: FunctionCallParams, day: str):
+        \"\"\"Book a day.\"\"\"
+        await params.result_callback({"booked": await calendar.book(day)})
+
+    guard = Guard("journal/", tools=[book])
+    context = LLMContext(tools=[book])
+    ...
+    async with protect(worker, guard, id="conv-42", caller="+15550100"):
+        await runner.run()
+
+Pipecat cancels a tool when the caller speaks, waits up to a second for its clean-up before the agent's speech stops,
+and tells the model ``CANCELLED`` whether or not something was done. A guarded call is let go at once instead: its body
+runs in a task of the session's, the gate and the policy decide what the caller's words do to it, and Pipecat's own
+``result_callback`` settles it when there is something to tell. ``cancel_on_interruption`` makes no difference to it.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+from toolguard.adapters import pipecat_context
+from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
+from toolguard.adapters.pipecat_events import PipecatEvents, processors
+from toolguard.adapters.pipecat_features import (
+    FunctionCallParams,
+    FunctionSchema,
+    LLMAssistantAggregator,
+    LLMService,
+    LLMUserAggregator,
+    require,
+)
+from toolguard.adapters.pipecat_port import PipecatPort
+from toolguard.core.effect import Effect
+from toolguard.errors import DeclarationError, NoSession
+from toolguard.tools.ambient import DOORS
+from toolguard.tools.build import MISSING, make_tool
+from toolguard.tools.rawschema import raw_shape
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from toolguard.adapters.pipecat_features import LLMContext, PipelineWorker
+    from toolguard.core.packet import HandoffPacket
+    from toolguard.engine.guard import Guard
+    from toolguard.engine.session import Session
+    from toolguard.tools.tool import Tool
+
+__all__ = ["function_schemas", "handler", "hook", "protect"]
+
+_protected: WeakKeyDictionary[LLMService[Any], PipecatEvents] = WeakKeyDictionary()
+_hooked: WeakKeyDictionary[Session, PipecatEvents] = WeakKeyDictionary()
+
+
+async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Pipecat calls a guarded tool: the model that called says which conversation it is."""
+    params = next(one for one in (*args, *kwargs.values()) if type(one) is FunctionCallParams)
+    events = _protected.get(params.llm)
+    if events is None:
+        raise NoSession(
+            f"{tool.name} is guarded, and the pipeline that called it is not.",
+            advice="Run the worker inside `async with protect(worker, guard, id=...)`.",
+        )
+    return await events.serve(tool, params)
+
+
+DOORS[FunctionCallParams] = _door
+
+
+def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
+    """Guarded tools whose functions know nothing of Pipecat, for ``LLMContext(tools=...)`` or a ``ToolsSchema``.
+
+    A direct function, which takes ``params`` first, needs none: it is listed as it is.
+
+    Args:
+        tools: Guarded tools, the same as the guard's or the session's.
+
+    Raises:
+        FeatureMissing: The installed Pipecat lacks what is needed.
+        DeclarationError: A parameter has a type that models cannot fill.
+    """
+    require()
+    return [_schema(tool) for tool in tools]
+
+
+def _schema(tool: Tool[..., Any]) -> FunctionSchema:
+    async def handle(params: FunctionCallParams) -> None:
+        await _door(tool, (params,), {})
+
+    described = tool.schema("realtime")
+    parameters: dict[str, Any] = described.get("parameters", {})
+    return FunctionSchema(
+        name=tool.name,
+        description=str(described.get("description", "")),
+        properties=parameters.get("properties", {}),
+        required=list(parameters.get("required", ())),
+        handler=handle,
+    )
+
+
+def handler(
+    schema: FunctionSchema | Mapping[str, Any], *, effect: Effect | str, identity: Any = MISSING, **options: Any
+) -> Callable[[Callable[[FunctionCallParams], Awaitable[Any]]], Tool[..., Any]]:
+    """Guard a handler that reads ``params.arguments``, for ``register_function`` or ``FunctionSchema(handler=...)``.
+
+    Args:
+        schema: The tool's ``FunctionSchema``, or its properties as JSON schemas by name.
+        effect: What the tool does to the world.
+        identity: Names of the arguments that make two calls the same; a write needs them.
+        **options: See :class:`~toolguard.tools.spec.Spec`; the name is the schema's, or the handler's.
+
+    Raises:
+        FeatureMissing: The installed Pipecat lacks what is needed.
+        DeclarationError: It cannot be a tool of that effect, or an option cannot be meant.
+    """
+    require()
+
+    def decorate(function: Callable[[FunctionCallParams], Awaitable[Any]]) -> Tool[..., Any]:
+        name = str(options.get("name") or getattr(schema, "name", "") or getattr(function, "__name__", ""))
+        if isinstance(schema, FunctionSchema):
+            described = {"type": "object", "properties": schema.properties, "required": schema.required}
+            about = schema.description
+        else:
+            described, about = {"type": "object", "properties": dict(schema)}, function.__doc__ or ""
+        shape, called = with_arguments(function, raw_shape(name, described, about))
+        given = {"description": about, **options, "name": name}
+        return make_tool(functools.update_wrapper(called, function), Effect(effect), identity, given, shape)
+
+    return decorate
+
+
+def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
+    """Guard one more model of a conversation, or every model of another worker's pipeline.
+
+    Args:
+        conversation: What :func:`protect` gave.
+        more: A model, or a worker whose models take part in the conversation.
+
+    Raises:
+        NoSession: The conversation is not one of :func:`protect`.
+    """
+    events = _hooked.get(conversation)
+    if events is None:
+        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    if isinstance(more, LLMService):
+        events.hook(more)
+    else:
+        events.listen(more)
+    for llm in events.llms:
+        _protected[llm] = events
+
+
+@asynccontextmanager
+async def protect(
+    worker: PipelineWorker,
+    guard: Guard,
+    *,
+    id: str = "",  # noqa: A002 - the word that every framework uses
+    packet: HandoffPacket | bytes | str | None = None,
+    agent: str = "",
+    tenant: str = "",
+    caller: str | None = None,
+    tools: Sequence[Tool[..., Any]] | None = None,
+) -> AsyncGenerator[Session]:
+    """Guard the tool calls of a pipeline; stay inside for as long as the conversation lasts.
+
+    Args:
+        worker: The ``PipelineWorker``, running or not; its models and aggregators are found by themselves.
+        guard: The guard with the tools.
+        id: The session's id, stable over reconnects; a packet names it by itself.
+        packet: A handoff packet: the conversation is accepted and put into the worker's context.
+        agent: The agent that has the conversation; by default whom the packet names.
+        tenant: Who runs the agent, ``default`` by default.
+        caller: Who is on the line.
+        tools: Tools of this session only.
+
+    Raises:
+        FeatureMissing: The installed Pipecat lacks what is needed.
+        DeclarationError: There is neither an id nor a packet, or a tool needs a caller and the session has none.
+        PacketRefused: The packet is not accepted; the subclass says why.
+        StoreError: The session cannot be journaled.
+    """
+    require()
+    if not id and packet is None:
+        raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
+    watching = guard.mode == "observe"
+    context = _context_of(worker)
+    port = None if watching else PipecatPort(worker, context)
+    calls = PipecatCalls(port, lambda name: _spare(worker, name))
+    known = calls.adapt({**guard.tools, **{tool.name: tool for tool in tools or ()}}.values())
+    if packet is None:
+        who = agent or "agent"
+        entering = guard.session(id, agent=who, tenant=tenant or "default", caller=caller, tools=known, port=port)
+    else:
+        entering = guard.accept(packet, agent=agent, tools=known, port=port, id=id, tenant=tenant)
+    events: PipecatEvents | None = None
+    try:
+        async with entering as session:
+            calls.session = session
+            if port is not None:
+                port.session = session
+            events = _listening(worker, session, port, calls)
+            if context is not None and not watching:
+                _go_on(session, context)
+            yield session
+    finally:
+        if events is not None:
+            events.stop()
+            for llm in events.llms:
+                _protected.pop(llm, None)
+        if port is not None:
+            await port.flush()
+            port.stop()
+
+
+def _listening(
+    worker: PipelineWorker, session: Session, port: PipecatPort | None, calls: PipecatCalls
+) -> PipecatEvents:
+    events = _hooked[session] = PipecatEvents(session, port, calls)
+    events.listen(worker)
+    _protected.update(dict.fromkeys(events.llms, events))
+    return events
+
+
+def _go_on(session: Session, context: LLMContext) -> None:
+    """A conversation that goes on: what the context shows of its calls is what the journal knows."""
+    if not session.state.slots:
+        return
+    pipecat_context.sweep(context, session.state)
+    session.shows("a new pipeline")
+
+
+def _context_of(worker: PipelineWorker) -> LLMContext | None:
+    for processor in processors(worker.pipeline):
+        if isinstance(processor, LLMAssistantAggregator | LLMUserAggregator):
+            return cast("LLMContext", processor.context)
+    return None
+
+
+def _spare(worker: PipelineWorker, name: str) -> FunctionCallParams:
+    """Parameters for a body whose call was made in a process that is gone."""
+    found = next((one for one in processors(worker.pipeline) if isinstance(one, LLMService)), None)
+    context = _context_of(worker)
+    if found is None or context is None:
+        raise DeclarationError(f"{name} takes FunctionCallParams, and the pipeline has no model to give it")
+
+    async def nobody_listens(result: Any, *, properties: Any = None) -> None:
+        """The journal has the result."""
+
+    return FunctionCallParams(
+        function_name=name,
+        tool_call_id="",
+        arguments={},
+        llm=found,
+        pipeline_worker=worker,
+        context=context,
+        result_callback=nobody_listens,
+        app_resources=worker.app_resources,
+    )

@@ -1,0 +1,124 @@
+"""What an ``LLMContext`` shows of our calls: read, mended in place by tool call id, added to where that is gone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from toolguard.core.envelope import plain
+from toolguard.core.outbox import answer_of, interim
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from toolguard.adapters.pipecat_features import LLMContext
+    from toolguard.core.slots import Slot
+    from toolguard.core.state import State
+
+_OPEN = frozenset({"IN_PROGRESS", "CANCELLED"})
+"""What Pipecat writes where a call has no result (``LLMAssistantAggregator``), until its result stands there."""
+
+
+def written(value: Any) -> str:
+    """A result as Pipecat writes it: JSON; one that counts as empty is wrapped, or the model would not be asked."""
+    return json.dumps(value or {"result": value}, ensure_ascii=False)
+
+
+def result_of(state: State, slot: Slot, text: str) -> Any:
+    """The value of an answer, for ``result_callback``: the tool's own result, or the envelope's fields."""
+    run = state.runs.get(slot.run)
+    if run is not None and run.happened and text == plain(run.result):
+        value: Any = json.loads(run.result)
+    else:
+        value = parsed(text)
+    return value or {"result": value}
+
+
+def parsed(text: str) -> Any:
+    """A text as the JSON that it is, or as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def outputs(context: LLMContext) -> dict[str, dict[str, Any]]:
+    """The tool messages of a context by the call's id."""
+    found: dict[str, dict[str, Any]] = {}
+    for message in _plain(context):
+        if message.get("role") == "tool" and message.get("tool_call_id"):
+            found[str(message["tool_call_id"])] = message
+    return found
+
+
+def is_open(content: object) -> bool:
+    """Whether Pipecat has left a call without a result: in progress, running beside the conversation, or cancelled."""
+    if not isinstance(content, str):
+        return False
+    return content in _OPEN or _beside(content)[1] in {"running", "cancelled"}
+
+
+def put(context: LLMContext, call_id: str, text: str) -> bool:
+    """Write an answer where the call stands; False where it does not stand in this context."""
+    message = outputs(context).get(call_id)
+    if message is None:
+        return False
+    message["content"] = text
+    return True
+
+
+def tell(context: LLMContext, text: str) -> None:
+    """Add news at the end, as Pipecat tells of calls that the conversation has left behind."""
+    context.add_message(cast("Any", {"role": "developer", "content": text}))
+
+
+def drop_echoes(context: LLMContext, call_ids: Mapping[str, Any]) -> None:
+    """Remove what Pipecat appends about calls of ours that are answered already: each answer stands once (O3)."""
+    messages = _all(context)
+    kept = [one for one in messages if not _is_echo(one, call_ids)]
+    if len(kept) < len(messages):
+        context.set_messages(kept)
+
+
+def sweep(context: LLMContext, state: State) -> int:
+    """Rewrite every call that a saved context shows as running or cancelled from the journal; how many there were.
+
+    What a process leaves behind reads ``IN_PROGRESS`` for ever, and the model calls again or waits.
+    """
+    slots = {slot.call_id: slot for slot in state.slots.values() if slot.call_id}
+    mended = 0
+    for call_id, message in outputs(context).items():
+        slot = slots.get(call_id)
+        if slot is not None and is_open(message["content"]):
+            answer = answer_of(state, slot) or interim(state, slot)
+            message["content"] = written(result_of(state, slot, answer.text))
+            mended += 1
+    return mended
+
+
+def _all(context: LLMContext) -> list[Any]:
+    return cast("list[Any]", context.get_messages())
+
+
+def _plain(context: LLMContext) -> list[dict[str, Any]]:
+    """Messages in the common form; a provider's own ones are none of ours."""
+    return [message for message in _all(context) if isinstance(message, dict)]
+
+
+def _beside(content: object) -> tuple[str, str]:
+    """Id and status of a message about a call that runs beside the conversation (``cancel_on_interruption=False``)."""
+    if not isinstance(content, str) or '"async_tool"' not in content:
+        return "", ""
+    told = parsed(content)
+    if not isinstance(told, dict):
+        return "", ""
+    about = cast("dict[str, Any]", told)
+    return str(about.get("tool_call_id", "")), str(about.get("status", ""))
+
+
+def _is_echo(message: object, call_ids: Mapping[str, Any]) -> bool:
+    if not isinstance(message, dict):
+        return False
+    one = cast("dict[str, Any]", message)
+    call_id, status = _beside(one.get("content"))
+    return one.get("role") == "developer" and call_id in call_ids and status in {"finished", "cancelled"}

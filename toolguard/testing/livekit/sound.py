@@ -1,0 +1,110 @@
+"""Speech without a sound: a voice whose pieces last as long as it is told, and a loudspeaker that takes the time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import tts, utils
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions
+from livekit.agents.voice.io import AudioInput, AudioOutput, AudioOutputCapabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livekit import rtc
+
+RATE = 16_000
+SECONDS_PER_LETTER = 0.02
+
+
+def by_letters(text: str) -> float:
+    """How long a text takes, by its length."""
+    return SECONDS_PER_LETTER * len(text)
+
+
+class QuietVoice(tts.TTS[Any]):
+    """Speech without a sound.
+
+    Args:
+        seconds: How long a piece of text takes.
+    """
+
+    def __init__(self, seconds: Callable[[str], float] = by_letters) -> None:
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
+        self.seconds = seconds
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        """Speak a text."""
+        return _Speaking(self, text, conn_options, self.seconds(text))
+
+
+class _Speaking(tts.ChunkedStream):
+    def __init__(self, voice: QuietVoice, text: str, conn_options: APIConnectOptions, seconds: float) -> None:
+        super().__init__(tts=voice, input_text=text, conn_options=conn_options)
+        self._seconds = seconds
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(request_id="v", sample_rate=RATE, num_channels=1, mime_type="audio/pcm")
+        output_emitter.push(b"\0\0" * max(1, int(RATE * self._seconds)))
+        output_emitter.flush()
+
+
+class Microphone(AudioInput):
+    """A microphone that is never spoken into: the ears are told what they hear."""
+
+    def __init__(self) -> None:
+        super().__init__(label="microphone")
+        self._frames: utils.aio.Chan[rtc.AudioFrame] = utils.aio.Chan()
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        return await self._frames.__anext__()
+
+
+class Loudspeaker(AudioOutput):
+    """Plays at the pace of the loop's clock, and can be cut off.
+
+    Attributes:
+        played: What was played, as (begin, end, whether it was cut off), in the loop's time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(label="loudspeaker", capabilities=AudioOutputCapabilities(pause=False), sample_rate=RATE)
+        self._length = 0.0
+        self._began: float | None = None
+        self._end: asyncio.TimerHandle | None = None
+        self.played: list[tuple[float, float, bool]] = []
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        """Take a piece."""
+        await super().capture_frame(frame)
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
+            self.on_playback_started(created_at=time.time())
+        self._length += frame.duration
+
+    def flush(self) -> None:
+        """The speech is complete: it ends when it was played."""
+        super().flush()
+        if self._began is not None:
+            loop = asyncio.get_running_loop()
+            rest = self._began + self._length - loop.time()
+            self._end = loop.call_later(max(0.0, rest), self._stop, False)
+
+    def clear_buffer(self) -> None:
+        """Stop at once."""
+        self._stop(cut=True)
+
+    def _stop(self, cut: bool) -> None:
+        if self._began is None:
+            return
+        if self._end is not None:
+            self._end.cancel()
+        now = asyncio.get_running_loop().time()
+        played = min(self._length, now - self._began)
+        self.played.append((self._began, now, cut))
+        self._length, self._began, self._end = 0.0, None, None
+        self.on_playback_finished(playback_position=played, interrupted=cut)
