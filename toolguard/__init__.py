@@ -18,6 +18,7 @@ from toolguard.core.packet import HandoffPacket
 from toolguard.core.plan import RecoveryPlan, RecoveryReport
 from toolguard.core.policy import Policy
 from toolguard.engine.guard import Guard
+from toolguard.engine.keys import Keys
 from toolguard.engine.session import Session
 from toolguard.errors import Refused, ToolguardError
 from toolguard.policies import by_effect, by_tool, first_of
@@ -52,6 +53,7 @@ __all__ = [
     "Injected",
     "Interrupt",
     "Invocation",
+    "Keys",
     "Phase",
     "Policy",
     "RecoveryPlan",

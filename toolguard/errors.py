@@ -44,6 +44,12 @@ class DeclarationError(ToolguardError, TypeError):
     code = "declaration"
 
 
+class ApprovalImpossible(DeclarationError):
+    """A tool ``needs`` a yes that cannot come from where it is to come from."""
+
+    code = "approval_impossible"
+
+
 class NoSession(ToolguardError, RuntimeError):
     """A guarded tool, ``step``, ``checkpoint`` or ``committing`` was used outside a session."""
 

@@ -10,6 +10,11 @@ from examples_kit import EXAMPLES, load
 
 SAYS = {
     "policy_in_code": ["onset -> hold: a large amount waits", "addition -> hold", "correction -> stop"],
+    "approval": [
+        '{"toolguard":"needs_approval","call":"rehearsal/1"',
+        '"ask":"Shall I charge 4000 cents to your card?"',
+        "yes -> done Ana paid 4000\nno -> cancelled 0\nquestion, then yes -> Ana paid 4000",
+    ],
     "read_the_trail": ["conv-42/1 charge_deposit", "in_doubt", "conv-42/1 done ch_1 person ana"],
     "hand_off_and_accept": [
         'conv-42/1 find_balance {"patient":"Ana Lund"}: still running',

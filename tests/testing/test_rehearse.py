@@ -303,3 +303,15 @@ async def test_a_child_under_stand_ins_is_its_plain_function(emr):
 def test_importing_it_imports_no_framework():
     code = "import sys, toolguard.testing; print([m for m in ('openai', 'websockets', 'livekit') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("said", "phase"), [("yes", Phase.DONE), ("no", Phase.CANCELLED)])
+async def test_the_caller_answers_what_they_are_asked(said, phase):
+    @toolguard.mutation(identity="who", needs=toolguard.Approval("Charge {who}?"))
+    async def charge(who: str) -> str:
+        return f"charged {who}"
+
+    ending = await rehearse(charge.bind("ana")).barge_in(said, at="at_gate").play()
+    assert ending.phase is phase
+    assert ending.effects == (phase is Phase.DONE)
+    assert '"ask":"Charge ana?"' in ending.outputs[0]

@@ -10,9 +10,10 @@ public interface is used::
         async def book(self, context: RunContext, day: str) -> str: ...
 
     session = AgentSession(stt=..., llm=..., tts=...)
-    async with protect(session, Guard("journal/"), id="conv-42", caller="+15550100") as conversation:
-        await session.start(Receptionist(instructions="..."), room=ctx.room)
-        await over.wait()    # an asyncio.Event that the session's "close" event sets
+    await protect(session, Guard("journal/"), id="conv-42", caller="+15550100")
+    await session.start(Receptionist(instructions="..."), room=ctx.room)
+
+Awaited, it lasts until the session closes, and a job's shutdown waits for it; ``async with`` lasts for its block.
 
 Guarded tools work wherever LiveKit's function tools do, among others that are not guarded. While a tool runs and the
 caller says something else, LiveKit alone waits for the tool, up to five seconds, before it answers. A guarded call is
@@ -30,7 +31,9 @@ inside a guarded body, which runs in a task that is not LiveKit's.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit_events import LiveKitEvents
@@ -39,16 +42,20 @@ from toolguard.adapters.livekit_port import LiveKitPort
 from toolguard.adapters.livekit_realtime_events import LiveKitRealtimeEvents
 from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
 from toolguard.adapters.livekit_tools import function_tool_of, guarded_in
+from toolguard.adapters.protecting import Protecting
 from toolguard.errors import DeclarationError
 from toolguard.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
 
 __all__ = ["function_tools", "protect"]
+
+_ENDS_WITHIN = 15.0
+"""Seconds that a job's shutdown waits for the conversation to end: the drain window and the last records."""
 
 
 def function_tools(tools: Iterable[Tool[..., Any]]) -> list[agents.llm.RawFunctionTool[..., Any]]:
@@ -74,8 +81,7 @@ def function_tools(tools: Iterable[Tool[..., Any]]) -> list[agents.llm.RawFuncti
     return list(made.values())
 
 
-@asynccontextmanager
-async def protect(
+def protect(
     agent_session: agents.AgentSession[Any],
     guard: Guard,
     *,
@@ -84,8 +90,8 @@ async def protect(
     caller: str | None = None,
     agent: str = "agent",
     tools: Sequence[Any] | None = None,
-) -> AsyncGenerator[Session]:
-    """Guard the tool calls of a LiveKit session; stay inside for as long as the conversation lasts.
+) -> Protecting:
+    """Guard the tool calls of a LiveKit session: ``await`` it, or stay inside for as long as the conversation lasts.
 
     Args:
         agent_session: The ``AgentSession``, started or not.
@@ -105,12 +111,46 @@ async def protect(
     """
     require()
     own = None if tools is None else [_guarded(tool) for tool in tools]
+    entering = _protected(agent_session, guard, id, tenant=tenant, caller=caller, agent=agent, tools=own)
+    return Protecting(entering, partial(_until_closed, agent_session))
+
+
+def _until_closed(
+    agent_session: agents.AgentSession[Any], tell: Callable[[], None]
+) -> Callable[[asyncio.Task[None]], None]:
+    """LiveKit's session tells of its end once; the job's process waits for ours before it goes."""
+    emitter: Any = agent_session  # its callbacks have no type
+    emitter.once("close", lambda _event: tell())
+
+    def waits(ending: asyncio.Task[None]) -> None:
+        job = agents.get_job_context(required=False)
+
+        async def conversation_ended() -> None:
+            await asyncio.wait({ending}, timeout=_ENDS_WITHIN)
+
+        if job is not None:
+            job.add_shutdown_callback(conversation_ended)
+
+    return waits
+
+
+@asynccontextmanager
+async def _protected(
+    agent_session: agents.AgentSession[Any],
+    guard: Guard,
+    id_: str,
+    *,
+    tenant: str,
+    caller: str | None,
+    agent: str,
+    tools: list[Tool[..., Any]] | None,
+) -> AsyncGenerator[Session]:
     able = _realtime(agent_session)
     port = None
     if guard.mode != "observe":
         port = LiveKitPort(agent_session) if able is None else LiveKitRealtimePort(agent_session, able)
     try:
-        async with guard.session(id, agent=agent, tenant=tenant, caller=caller, tools=own, port=port) as session:
+        async with guard.session(id_, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port) as session:
             if port is not None:
                 port.session = session
             events = (LiveKitEvents if able is None else LiveKitRealtimeEvents)(agent_session, session, port)

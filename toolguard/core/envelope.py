@@ -22,6 +22,8 @@ MAX_RESULT = 256 * 1024
 _TEXTS: dict[str, str] = {
     "done": "{tool} is done.",
     "still_running": "{tool} is still running. Do not call it again: its result will follow in this conversation.",
+    "needs_approval": "{tool} waits for the caller's yes. Ask them now, in their language: {why} Do not call it again "
+    "and do not say that it is done: it goes on when they have answered, and its result will follow.",
     "error": "{tool} failed and nothing was changed: {why}",
     "cancelled": "{tool} was stopped before it did anything: {why}",
     "in_doubt": "It is not known whether {tool} took effect. Do not call it again and do not say that it failed: say "

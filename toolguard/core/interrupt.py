@@ -34,6 +34,7 @@ class BargeIn(msgspec.Struct, frozen=True, kw_only=True, tag="barge_in", tag_fie
         confidence: 0.0 to 1.0, the listener's own estimate.
         onset: The id of the onset that this belongs to.
         at: Wall-clock time of the event, for people to read.
+        pressed: The caller pressed a key (DTMF): settled at once, with the kind that ``Guard(keys=...)`` gives it.
     """
 
     stage: Literal["onset", "settled", "retracted"]
@@ -43,6 +44,7 @@ class BargeIn(msgspec.Struct, frozen=True, kw_only=True, tag="barge_in", tag_fie
     concerns: frozenset[str] = frozenset()
     confidence: float = 1.0
     onset: str = ""
+    pressed: bool = False
 
     @property
     def sure(self) -> bool:

@@ -169,9 +169,20 @@ def _origin(state: State, run: Run) -> dict[str, object]:
     return {"issued_by": issued, "hand_off": state.handed.packet}
 
 
-def interim(state: State, slot: Slot, form: str = "still_running") -> Answer:
+def asking(state: State, run: Run, question: str) -> Answer:
+    """What tells the model to put a question to the caller while a run waits for the answer.
+
+    On record it is a placeholder like any other; only its text is another one.
+    """
+    text = envelope("needs_approval", ref=state.run_ref(run), tool=run.tool, why=question, more={"ask": question})
+    return Answer("still_running", text, reply=True, interim=True)
+
+
+def interim(state: State, slot: Slot, form: str = "still_running", *, question: str = "") -> Answer:
     """A placeholder for a slot whose run goes on: never the result (I03)."""
     assert form in INTERIM  # noqa: S101 - a mistake of ours, not of a user
+    if question and slot.run in state.runs:
+        return asking(state, state.runs[slot.run], question)
     run = state.runs.get(slot.run)
     extra: dict[str, object] = {"progress": run.progress} if run is not None and run.progress else {}
     text = envelope(form, ref=state.ref(slot.number), tool=slot.tool, more=extra)

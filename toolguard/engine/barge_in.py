@@ -74,6 +74,7 @@ class BargeIns:
         self._begun: dict[str, int] = {}
         self._ended: dict[str, int] = {}
         self.holds = Holds(execution, limits, self._speaking)
+        self.on_answer: Callable[[BargeIn, bool | None, int], None] = lambda _settled, _agrees, _spoken_at: None
         self.on_settling: Callable[[str, str], None] = lambda _kind, _onset: None
         self.on_turn: Callable[[str, str], None] = lambda _kind, _onset: None
 
@@ -146,6 +147,10 @@ class BargeIns:
         turn = _Turn(onset, item, spoken_at, self._ended.get(onset, 0 if open_ is not None else spoken_at), closes)
         self._ears.understand(heard, lambda verdict: self._understood(verdict, heard, turn))
 
+    def key(self, shown: str, verdict: Verdict) -> None:
+        """The caller pressed a key: settled at once, and no onset is opened or closed by it."""
+        self._understood(verdict, Heard(text=shown), _Turn("", "", 0, 0, ()), pressed=True)
+
     def interrupt(self, interrupt: Discarded | HandedOff | Dropped | Ended, runs: Iterable[Run]) -> list[r.Decided]:
         """Any other interrupt: decide for these runs and act on it."""
         return self._decisions.make(interrupt, list(runs))
@@ -191,7 +196,7 @@ class BargeIns:
 
     # -- listening ----------------------------------------------------------------------------------------------
 
-    def _understood(self, verdict: Verdict, heard: Heard, turn: _Turn) -> None:
+    def _understood(self, verdict: Verdict, heard: Heard, turn: _Turn, *, pressed: bool = False) -> None:
         if not heard.final and verdict.kind not in STOPPING:
             return
         concerns = self._concerned(verdict, turn)
@@ -203,6 +208,7 @@ class BargeIns:
             concerns=concerns,
             confidence=verdict.confidence,
             onset=turn.onset,
+            pressed=pressed,
         )
         if not heard.final:
             writes = [run for run in self._decisions.in_motion(turn.ended) if run.effect.writes]
@@ -224,6 +230,7 @@ class BargeIns:
         )
         if verdict.kind not in {"noise", "backchannel"}:
             self._delivery.caller_went_on(state.heard)
+        self.on_answer(interrupt, verdict.agrees, turn.spoken_at)
         decided = self._settle(interrupt, turn.closes, turn.ended)
         self._delivery.about = frozenset(one.run for one in decided if one.concerned)
         self.on_turn(verdict.kind, turn.onset)

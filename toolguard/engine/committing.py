@@ -29,7 +29,7 @@ class Commits:
         """
         execution, run = self._execution, live.run
         execution.disarm(live, keep=True)
-        inherits = live.parent is not None and live.parent.committed
+        inherits = live.parent is not None and live.parent.committed and live.spec.needs is None  # a yes is its own
         if not inherits:
             await execution.gate.passing(run, number)
         self._check(live)

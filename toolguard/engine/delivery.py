@@ -8,6 +8,7 @@ from toolguard.core import records as r
 from toolguard.core.outbox import answer_of, interim, leavable, news, unanswered
 from toolguard.engine.floor import Floor
 from toolguard.engine.port import Parcel, item_id
+from toolguard.engine.questions import Questions
 from toolguard.engine.timers import Timers
 from toolguard.engine.told import Told
 
@@ -61,6 +62,7 @@ class Delivery:
         self._pumping = False
         self.about: frozenset[int] = frozenset()
         self._after: frozenset[int] = frozenset()
+        self.questions = Questions()
 
     @property
     def traits(self) -> Traits | None:
@@ -82,7 +84,7 @@ class Delivery:
     def _impatient(self, number: int) -> None:
         slot = self._ledger.state.slots[number]
         if not slot.sent and answer_of(self._ledger.state, slot) is None:
-            self._hold_place(slot, "still_running", reply=True)
+            self.hold_place(slot, "still_running", reply=True)
             self.pump()
 
     def overdue(self, calls: list[int]) -> None:
@@ -90,11 +92,12 @@ class Delivery:
         for number in calls:
             slot = self._ledger.state.slots[number]
             if not slot.sent and not slot.parent:
-                self._hold_place(slot, "not_known_yet", reply=True)
+                self.hold_place(slot, "not_known_yet", reply=True)
         self.pump()
 
-    def _hold_place(self, slot: Slot, form: str, *, reply: bool) -> None:
-        answer = interim(self._ledger.state, slot, form)
+    def hold_place(self, slot: Slot, form: str, *, reply: bool) -> None:
+        """Give a slot a placeholder; where its run waits for a yes, it asks for that."""
+        answer = interim(self._ledger.state, slot, form, question=self.questions.of(slot.run))
         self._ledger.write(r.Answered(call=slot.number, form=answer.form, text=answer.text, reply=reply, interim=True))
 
     def _fill(self, number: int, text: str) -> None:
@@ -113,7 +116,7 @@ class Delivery:
         """Answer every open call of this context at once, in call order (O2), but for those of one run."""
         for slot in unanswered(self._ledger.state):
             if not but or slot.run != but:
-                self._hold_place(slot, "still_running", reply=False)
+                self.hold_place(slot, "still_running", reply=False)
         self.pump()
 
     def silence(self, batch: int) -> None:
@@ -183,7 +186,7 @@ class Delivery:
         state, port = self._ledger.state, self.port
         if port is None or not port.traits.notes:
             return
-        for run, answer in news(state):
+        for run, answer in (*self.questions.due(), *news(state)):
             if run.number in self._execution.landing:
                 continue
             calls = tuple(run.calls)
@@ -219,8 +222,7 @@ class Delivery:
     def want_reply(self) -> None:
         """The caller's turn wants an answer: behind placeholders (O2), or when what it takes back has ended (G8)."""
         self._want()
-        self._patient = False
-        self._after = self.about
+        self._patient, self._after = False, self.about
         if not self._awaited():
             self._go_on()
 
@@ -248,12 +250,11 @@ class Delivery:
     def generation_began(self, generation: str) -> None:
         """A response began; it sees everything that was sent before."""
         floor = self.floor
-        floor.active, floor.asked = generation, False
-        self._after = frozenset()
+        floor.active, floor.asked, self._after = generation, False, frozenset()
         self.began[generation] = self._ledger.clock.wall()
         if not self._crossed:
             self._cover()
-            self._book.began(generation)
+            self.questions.shown(generation, self._book.began(generation))
         self._crossed = False
         floor.expected()
 

@@ -29,7 +29,7 @@ from toolguard.engine.session import Session
 from toolguard.engine.snapshots import Snapshots
 from toolguard.engine.storesecret import secret_of
 from toolguard.engine.taking import ANYHOW, Entered, Taking, begun, committing_elsewhere, take
-from toolguard.engine.toolbox import check_scopes
+from toolguard.engine.toolbox import check_approvals, check_scopes
 from toolguard.engine.visit import Visit
 from toolguard.engine.visits import Visits
 from toolguard.engine.wiring import Wiring
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from toolguard.engine.batch import Entry
     from toolguard.engine.clock import Clock
     from toolguard.engine.journal import Journal
+    from toolguard.engine.keys import Keys
     from toolguard.engine.limits import Limits
     from toolguard.engine.owner import Owner
     from toolguard.engine.port import Port
@@ -74,8 +75,10 @@ class Entrance:
         follow_up: FollowUp | None,
         owner: Owner,
         sealing: Sealing,
+        keys: Keys,
     ) -> None:
         self.sealing = sealing
+        self._keys = keys
         self.journal = journal
         self._switches = switches
         self.clock = clock
@@ -140,6 +143,8 @@ class Entrance:
             StoreError: The session cannot be journaled, or belongs to another tenant, or somebody else was first.
         """
         check_scopes(known, id, caller)
+        if not self.watching:
+            check_approvals(known, id, port.traits if port is not None else None)
         entered = await self._take(id, tenant, taking)
         if isinstance(visited := self.sessions.get(id), Visit):
             self.owner.lost(visited)
@@ -255,6 +260,7 @@ class Entrance:
             paused=self._switches.paused,
             fresh=self._fresh_reads(known),
             lookout=self._lookout,
+            keys=self._keys,
             finish=self._finished,
         )
 

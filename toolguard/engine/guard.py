@@ -16,6 +16,7 @@ from toolguard.engine.clock import SystemClock
 from toolguard.engine.entrance import Entrance
 from toolguard.engine.feed import Feed
 from toolguard.engine.journal import Journal
+from toolguard.engine.keys import Keys
 from toolguard.engine.limits import Limits
 from toolguard.engine.logsink import log_event
 from toolguard.engine.owner import Owner, new_token
@@ -65,6 +66,8 @@ class Guard(Accepting, Receiving):
         follow_up: Called after each session with its id and what the caller never heard, to send a message.
         clock: Where wall time comes from.
         packet_key: Signs handoff packets, for agents on different stores; by default the store's own key.
+        keys: What the keys mean that callers press (:meth:`toolguard.engine.session.Session.key_pressed`); by default 1
+            says yes and 2 says no to what the caller was asked. Which key it was is not recorded.
         redact: ``(field name, value) -> value``: what of a field may stand in a packet; by default fields are hidden
             that are secrets by their names.
 
@@ -84,6 +87,7 @@ class Guard(Accepting, Receiving):
         clock: Clock | None = None,
         packet_key: bytes = b"",
         redact: Redact = by_field_name,
+        keys: Keys | None = None,
     ) -> None:
         if policy is not None and not _is_policy(policy):
             raise DeclarationError(
@@ -111,6 +115,7 @@ class Guard(Accepting, Receiving):
             follow_up=follow_up,
             owner=self._owner,
             sealing=Sealing(packet_key, redact),
+            keys=keys or Keys(),
         )
         self._opening: asyncio.Lock | None = None
         self._pid = os.getpid()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _AWAY = "caller_away"
 _HOLD_ON = "hold_on"
+APPROVAL = "approval"
+"""The hold of a run that waits for a yes: it has its own limit, in place of ``gate_max`` (G3)."""
 _LOOK_AGAIN = 0.5
 
 
@@ -48,7 +50,8 @@ class Holds:
 
     def _too_long(self, run: int) -> None:
         del self._speech[run]
-        if self._gate.holds(run) & self._speaking():
+        holds = self._gate.holds(run)
+        if holds & self._speaking() and APPROVAL not in holds:
             self._execution.stop(run, "not done: you were still speaking")
         else:
             self._speech[run] = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._too_long, run)
@@ -105,7 +108,10 @@ class Holds:
 
     def _stop_held(self, why: str, reason: str) -> None:
         for number in sorted(self._execution.ledger.state.open_runs):
-            if why in self._gate.holds(number):
+            holds = self._gate.holds(number)
+            if why == _HOLD_ON and {why, APPROVAL} <= holds:
+                self._gate.release(why, [number])
+            elif why in holds:
                 self._execution.stop(number, reason)
 
     def stop(self) -> None:

@@ -66,7 +66,7 @@ class Intake:
         self.on_terminal: Callable[[int], None] = lambda _run: None
         self.injected: dict[int, Mapping[str, Any]] = {}
         execution.on_refused = self.refused
-        self.approvals = Approvals(execution)
+        self.approvals = Approvals(execution, delivery)
         self._answers = Answers(self._ledger, delivery)
         self._elsewhere = Elsewhere(self._ledger, claims, delivery, estate)
         self._elsewhere.anew = self._anew

@@ -24,6 +24,7 @@ class Traits:
         words_first: Whether that reply waits for the words, as in a pipeline; then the adapter says with
             ``Session.answering`` when it is about to begin, and open calls have until then.
         notes: Whether news can be added after a call's output is gone (O3).
+        keys: Whether it reports the keys that the caller presses (``Session.key_pressed``).
     """
 
     adapter: str = "direct"
@@ -34,6 +35,12 @@ class Traits:
     starts_replies: bool = False
     words_first: bool = False
     notes: bool = True
+    keys: bool = False
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the caller can be asked and can answer: by words or keys, and the outcome can be told."""
+        return (self.transcribes or self.keys) and self.notes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolguard.engine.session import Desks
 from toolguard.engine.toolbox import by_name
 from toolguard.engine.visit_delivery import DOOR
+from toolguard.errors import NotOwned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -65,6 +66,27 @@ class Receiving:
                 yield visit
         finally:
             DOOR.reset(token)
+
+    def approve(self, ref: str, *, by: str, yes: bool = True) -> None:
+        """Answer as a person for a call of a session in this process whose tool ``needs`` an approval.
+
+        Args:
+            ref: The call, as ``conv-42/7``.
+            by: Who answers.
+            yes: Whether it may be done.
+
+        Raises:
+            NotOwned: The session is not in this process; answer where it is.
+            AlreadySettled: The call waits for no approval.
+            ApprovalImpossible: Only the caller can approve it.
+        """
+        name = ref.rpartition("/")[0]
+        session = self._entrance.sessions.get(name)
+        if session is None:
+            raise NotOwned(
+                "its session is not in this process", ref=ref, advice="Approve it in the process that has it."
+            )
+        session.approve(ref, by=by, yes=yes)
 
     async def end(
         self,

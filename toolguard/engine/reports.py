@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolguard.core import records as r
 from toolguard.core.interrupt import Discarded, Dropped
 from toolguard.engine.clock import moment
+from toolguard.engine.keys import press
 from toolguard.engine.replies import Replies
 from toolguard.engine.slotting import Arrival
 
@@ -205,12 +206,24 @@ class Reports(Replies):
             self._w.delivery.floor.expect(self._w.limits.reply_grace)
         self._w.barge_ins.words(text, onset=onset, final=final, item=item, spoken_at=spoken_at)
 
+    def key_pressed(self, key: str) -> None:
+        """The caller pressed a key of the telephone (DTMF): an interrupt that is settled at once.
+
+        Digits that are data (a card number, a PIN) belong to whoever collects them and are not reported here; a key is
+        recorded as ``[key]`` all the same, unless ``Guard(keys=Keys(recorded=True))``.
+
+        Args:
+            key: ``0`` to ``9``, ``*``, ``#`` or ``A`` to ``D``.
+        """
+        press(self._w, key)
+
     def caller_retracted(self, onset: str) -> None:
         """It was no speech after all."""
         self._w.barge_ins.retracted(onset)
 
     def agent_spoke(self, generation: str, text: str, *, unheard: str = "", cut: bool = False, item: str = "") -> None:
         """The caller heard ``text``; ``unheard`` was cut off, or, with ``cut``, something that is not known (I23)."""
+        self._w.intake.approvals.spoken(generation)
         cut = cut or bool(unheard)
         self._w.ledger.write(r.Said(text=text, unheard=unheard, generation=generation, item=item, cut=cut))
         if self.successor is not None:
@@ -227,6 +240,7 @@ class Reports(Replies):
             return
         self._w.delivery.floor.playing = generation
         if generation:
+            self._w.intake.approvals.spoken(generation)
             self._w.farewell.began()
         else:
             self._w.farewell.ended()

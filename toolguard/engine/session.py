@@ -92,10 +92,11 @@ class Session(Reports):
         return await outcome(self._w, tool, await self._w.intake.admit(tool, arguments, injected={}, parent=parent))
 
     def approve(self, ref: str, *, by: str, yes: bool = True) -> None:
-        """Answer for a call whose tool ``needs`` an approval: its gate opens, or it is stopped.
+        """Answer as a person for a call whose tool ``needs`` an approval: its gate opens, or it is stopped.
 
         Raises:
             AlreadySettled: The call waits for no approval.
+            ApprovalImpossible: Only the caller can approve it.
         """
         self._w.intake.approvals.answer(int(ref.rpartition("/")[2]), yes=yes, by=by)
 

@@ -33,10 +33,11 @@ class Told:
         else:
             self._silent.update(calls)
 
-    def began(self, generation: str) -> None:
-        """A reply began: it shows everything that the model has."""
-        self._shows[generation] = frozenset(self.fresh)
+    def began(self, generation: str) -> frozenset[int]:
+        """A reply began: it shows everything that the model has, which is returned."""
+        shows = self._shows[generation] = frozenset(self.fresh)
         self.fresh.clear()
+        return shows
 
     def cut(self, generation: str) -> frozenset[int]:
         """A reply was cut off: what it showed is to be shown again.

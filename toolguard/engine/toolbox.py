@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toolguard.errors import DeclarationError
+from toolguard.errors import ApprovalImpossible, DeclarationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from toolguard.engine.port import Traits
     from toolguard.tools.tool import Tool
 
 
@@ -43,4 +44,25 @@ def check_scopes(known: dict[str, Tool[Any, Any]], session: str, caller: str | N
             f"{', '.join(needing)} recognise the same wish by its caller, and no caller was given",
             ref=session,
             advice="Pass caller=..., or declare the tools with scope='session'.",
+        )
+
+
+def check_approvals(known: dict[str, Tool[Any, Any]], session: str, traits: Traits | None) -> None:
+    """Tools that ask the caller need a line that brings the answer; without a framework only a person can approve.
+
+    Raises:
+        ApprovalImpossible: The caller's yes cannot come.
+    """
+    asking = sorted(
+        name
+        for name, tool in known.items()
+        if tool.spec.needs is not None
+        and (tool.spec.needs.by == "caller" if traits is None else tool.spec.needs.by != "person")
+    )
+    if asking and (traits is None or not traits.can_ask):
+        line = traits.adapter if traits is not None else "a session without an adapter"
+        raise ApprovalImpossible(
+            f"{', '.join(asking)} needs the caller's yes, and {line} cannot ask for it or bring it",
+            ref=session,
+            advice="Use an adapter that brings words or keys, or Approval(by='person') and session.approve().",
         )

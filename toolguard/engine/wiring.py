@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from toolguard.engine.asking import Asker
     from toolguard.engine.batch import Entry
     from toolguard.engine.fresh import FreshReads
+    from toolguard.engine.keys import Keys
     from toolguard.engine.ledger import Ledger
     from toolguard.engine.limits import Limits
     from toolguard.engine.lookout import Lookout
@@ -61,12 +62,14 @@ class Wiring:
         paused: Callable[[str], str],
         fresh: FreshReads | None,
         lookout: Lookout,
+        keys: Keys,
         finish: Callable[[Wiring, Entry | None, bool], Awaitable[None]],
     ) -> None:
         self.ledger = ledger
         self.limits = limits
         self._brought: dict[str, Tool[Any, Any]] = {}
         tools = self._with_brought(tools)
+        self.keys = keys
         self.gate = Gate(ledger)
         self.execution = Execution(ledger, self.gate, limits, self._key)
         self.judge = Judge(ledger, self.execution, secret)
@@ -103,6 +106,7 @@ class Wiring:
             paused=paused,
         )
         self.intake.abreast = self.abreast
+        self.barge_ins.on_answer = self.intake.approvals.heard
         self.intake.on_terminal = self.farewell.expect
         self.transfer = Transfer(self.execution, self.delivery, self.barge_ins, sealing)
         self.transfer.marked = lambda tool: secrets_of(self.intake.tools(tool))
@@ -129,6 +133,7 @@ class Wiring:
         self.barge_ins.moved()
         self.delivery.move(port)
         self.transfer.waiting = ""
+        self.intake.approvals.moved()
 
     def stop(self) -> None:
         """Nothing of this session may fire any more."""

@@ -35,12 +35,14 @@ class Verdict(msgspec.Struct, frozen=True):
         concerns: Refs of the calls that they are about; empty where they name none.
         confidence: 0.0 to 1.0; below one half the words count as not understood (G4).
         rule: Which rule said so, for the trail.
+        agrees: Whether the words say yes, or no, to what was asked; None leaves it to the built-in words.
     """
 
     kind: Kind
     concerns: frozenset[str] = frozenset()
     confidence: float = 1.0
     rule: str = ""
+    agrees: bool | None = None
 
 
 Listener: TypeAlias = Callable[[Heard], Verdict | Awaitable[Verdict | None] | None]

@@ -91,7 +91,7 @@ class Play:
         _around(execution.gate, "passing", self._passing)
         _around(execution.outcomes, "returned", self._returned)
         _around(execution.outcomes, "ask_probe", self._ask_probe)
-        if "at_gate" in self._wanted:
+        if "at_gate" in self._wanted and not self._asks:
             self.session.caller_started(_HOLD)
 
     async def crash(self) -> None:
@@ -160,6 +160,20 @@ class Play:
             where = f"it is {run.phase.value}" if run is not None else "no run was planned"
             raise Unreached(f"{tool.name} did not come to {position}: {where}", advice="Choose another position.")
         await _turns()
+        await self._asked(position, run)
+
+    @property
+    def _asks(self) -> bool:
+        """Whether the call waits at its gate by itself, for a yes."""
+        return self._invocation.tool.spec.needs is not None
+
+    async def _asked(self, position: Position, run: Run | None) -> None:
+        """The caller has heard what they are asked."""
+        if position != "at_gate" or run is None:
+            return
+        async with asyncio.timeout(self._within):
+            while self.session.wiring.intake.approvals.waits(run.number):  # noqa: ASYNC110 - nothing tells it
+                await asyncio.sleep(0.001)
 
     def leave(self, position: Position) -> None:
         """Let the body go on."""

@@ -22,6 +22,7 @@ Repeat = Literal["allow", "confirm", "refuse"]
 Commits = Literal["at_start", "inside"]
 Durability = Literal["power", "process"]
 Mode = Literal["observe", "enforce"]
+Approver = Literal["caller", "person", "either"]
 Seconds = float | timedelta
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -68,15 +69,20 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A write that waits at its gate until a person has said yes.
+    """A write that waits at its gate until somebody has said yes.
 
     Attributes:
-        ask: The question put to the person.
-        within: Seconds to wait for the answer; without one the run is stopped before its effect.
+        ask: The question, with the arguments' names in braces: ``"Charge {cents} cents?"``.
+        within: Seconds to wait for the answer, counted anew when the caller hears the question; without an answer the
+            run is stopped before its effect. It stands in place of ``Limits.gate_max`` (G3).
+        by: Whose yes counts: the ``caller``'s (the model is told to ask), a ``person``'s (``session.approve``; the
+            caller is not asked), or that of ``either``, whoever is first. Where the line cannot bring the caller's
+            words or keys, a session with a tool that asks the caller is refused (``approval_impossible``).
     """
 
     ask: str
     within: float = 20.0
+    by: Approver = "either"
 
     def __post_init__(self) -> None:
         """Refuse an empty question and a wait that cannot be meant."""
@@ -84,6 +90,8 @@ class Approval:
             raise DeclarationError("Approval(ask=...) is empty: say what the person is asked to approve.")
         if not self.within > 0:
             raise DeclarationError(f"Approval(within={self.within}): a number of seconds above zero.")
+        if self.by not in {"caller", "person", "either"}:
+            raise DeclarationError(f"Approval(by={self.by!r}): choose caller, person or either.")
 
 
 class ReadOptions(TypedDict, total=False):
