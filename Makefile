@@ -57,7 +57,7 @@ scenarios: $(DEV) ## scenario x adapter; SABOTEURS=1 also breaks the code once f
 soak: $(DEV) ## two minutes of bad luck on many sessions; ARGS="--store postgres --seed N ..."
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-suites: $(DEV) ## the frameworks' own tests, plain and with every tool observed (most of an hour); ARGS="--repo PATH"
+suites: $(DEV) ## the frameworks' own tests, plain and with every tool observed (most of an hour); ARGS="--runs 1"
 	@$(BIN)/python -m tests.frameworks livekit $(ARGS)
 	@$(BIN)/python -m tests.frameworks pipecat $(ARGS)
 

@@ -9,10 +9,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import function_tool
-from toolguard.testing.livekit import Call, line
 
 import toolguard
 from toolguard.adapters.livekit import protect
+from toolguard.testing.livekit import Call, line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,8 @@ from livekit.agents import Agent, AgentSession, RunContext, function_tool
 
 import toolguard
 from toolguard.adapters.livekit import protect
+from toolguard.testing.livekit import Loudspeaker, Microphone
 from toolguard.testing.livekit_realtime import Asked, Call, Part, Say, ScriptedRealtimeModel
-from toolguard.testing.livekit_realtime.sound import Loudspeaker, Microphone
 
 TURNS = 10
 BILLING = "You are the billing desk."
