@@ -74,7 +74,7 @@ def _play(suite: Suite, ground: Ground, options: argparse.Namespace, report: Pat
         "--continue-on-collection-errors", "--junitxml", str(report), "-p", "bounded", *suite.options,
     ]  # fmt: skip
     if tally is not None:
-        command += ["-p", suite.plugin]
+        command += ["-p", suite.plugins.get(options.guarded, next(iter(suite.plugins.values())))]
     environment = {name: value for name, value in os.environ.items() if not name.endswith(_KEYS)}
     environment |= dict(suite.environment)
     environment |= {"PYTHONPATH": str(INSTRUMENT), "TOOLGUARD_TALLY": str(tally or "")}
@@ -104,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--version", default="", help="the framework's version (default: the one that is installed here)"
+    )
+    parser.add_argument(
+        "--guarded",
+        choices=("called", "declared"),
+        help="guard a tool where it is called, or where it is declared (default for LiveKit)",
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each kind (default %(default)s)")
     parser.add_argument("--timeout", type=float, default=20, help="seconds that a test may take (default %(default)s)")

@@ -17,7 +17,7 @@ class Suite:
         paths: What of the repository is taken.
         extras: Extras of the distribution that its offline tests import.
         needs: What its tests import besides.
-        plugin: Our pytest plugin.
+        plugins: Our pytest plugins, by the way in which they guard a tool: where it is called, where it is declared.
         options: pytest's options for the part of the suite that runs without keys.
         environment: Environment variables that make the suite the same every time.
     """
@@ -29,7 +29,7 @@ class Suite:
     paths: tuple[str, ...]
     extras: tuple[str, ...]
     needs: tuple[str, ...]
-    plugin: str
+    plugins: dict[str, str]
     options: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -48,7 +48,7 @@ SUITES = {
             "pytest>=9.0.3,<9.1", "pytest-asyncio>=0.25.3", "pytest-asyncio-concurrent==0.5.2", "pytest-timeout",
             "python-dotenv", "jiwer>=3.1", "scipy", "tiktoken",
         ),
-        plugin="guarded_livekit",
+        plugins={"declared": "guarded_livekit_declared", "called": "guarded_livekit"},
         options=("--unit", "--allow-uncategorized"),
         environment=(("LK_TEST_CONCURRENCY", "0"),),
     ),
@@ -62,7 +62,7 @@ SUITES = {
             "anthropic", "google", "livekit", "runner", "tracing", "websocket", "mcp", "redis", "cli", "aws", "langchain",
         ),
         needs=("pytest>=9,<10", "pytest-asyncio>=1,<2", "pytest-aiohttp", "pytest-timeout", "python-dotenv"),
-        plugin="guarded_pipecat",
+        plugins={"called": "guarded_pipecat"},
         options=("-o", "addopts=", "-o", "pythonpath="),
     ),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import os
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import toolguard
 from toolguard import errors
+from toolguard.engine.observe import Watch
 from toolguard.tools.inject import is_injected
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Watchers:
         self._troubles: Counter[str] = Counter()
         self.current: ContextVar[Session | None] = ContextVar("guarded_session", default=None)
         """The session of the conversation that the code runs in, where the framework has told."""
+        self.listen()
 
     async def open(self) -> tuple[toolguard.Guard, Session]:
         """The guard of the running loop and its session for calls outside of any conversation."""
@@ -64,17 +67,31 @@ class Watchers:
         if room is not None:
             await room[0].close()
 
-    async def take(
-        self, session: Session, tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """Make a call through observe mode, as ``await tool(...)`` inside a session does."""
+    def saw(self, tool: Tool[..., Any]) -> None:
+        """A call comes through observe mode."""
         self._seen.add(f"{tool.__module__}.{tool.__qualname__}")
         self._tests.add(os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0])
-        try:
-            return await session.take(tool, tool.instance, args, kwargs)
-        except errors.ToolguardError as error:  # no handler of theirs raises ours: the guard was seen
-            self._troubles[f"{type(error).__name__}: {error}"] += 1
-            raise
+
+    def trouble(self, error: BaseException) -> None:
+        """The guard raised: no handler of theirs raises an error of ours."""
+        self._troubles[f"{type(error).__name__}: {error}"] += 1
+
+    def listen(self) -> None:
+        """Count every call that observe mode takes, however it came there."""
+        take = Watch.take
+
+        @functools.wraps(take)
+        async def taken(
+            session: Watch, tool: Tool[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        ) -> Any:
+            self.saw(tool)
+            try:
+                return await take(session, tool, instance, args, kwargs)
+            except errors.ToolguardError as error:
+                self.trouble(error)
+                raise
+
+        Watch.take = taken
 
     def tool(self, function: Callable[..., Any], name: str) -> Tool[..., Any] | None:
         """A guarded tool of a handler: a mutation where its arguments can say what is the same, else a read."""
