@@ -10,6 +10,7 @@ from pipecat.services.llm_service import FunctionCallParams
 import toolguard
 from toolguard import Guard
 from toolguard.adapters.pipecat import protect
+from toolguard.core import records as r
 from toolguard.testing.pipecat import pipecat_line
 
 loguru.logger.disable("pipecat")
@@ -79,13 +80,20 @@ class World:
         return find
 
 
+def records(guard, kind, session="conv"):
+    """The records of a session of one kind."""
+    frames = guard.journal.store.read(session, after=0, limit=10_000)
+    found = [r.decode(one.kind, one.version, one.payload) for one in frames]
+    return [one for one in found if isinstance(one, kind)]
+
+
 @asynccontextmanager
-async def guarded(script, *tools, mode="enforce", id="conv", ends=True, guard=None, **options):
+async def guarded(script, *tools, mode="enforce", name="conv", ends=True, guard=None, **options):
     """A line that runs, protected."""
     on = pipecat_line(script, tools=tools, **options)
     own = guard or Guard("memory:", tools=[one for one in tools if isinstance(one, toolguard.Tool)], mode=mode)
     try:
-        async with protect(on.worker, own, id=id, caller="ana") as conversation, on.runs(ends=ends):
+        async with protect(on.worker, own, id=name, caller="ana") as conversation, on.runs(ends=ends):
             yield on, conversation
     finally:
         if guard is None:

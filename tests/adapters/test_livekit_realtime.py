@@ -42,6 +42,7 @@ async def test_a_barge_in_on_a_silent_call_lets_it_go_and_its_result_is_spoken_o
     async with guarded(seating, world, plain=plain) as (on, conversation):
         await on.model.speaks("find me seats")
         await until(running(conversation))
+        await asyncio.sleep(0.8)
         began = now()
         ended = await on.model.speaks("and also a window seat please", seconds=1.0)
         took = [at for at, what, _ in on.server.log if what == "took function_call_output"]
@@ -126,6 +127,7 @@ async def test_over_a_preamble_the_call_is_released_as_well():
     async with guarded(talkative, world) as (on, conversation):
         await on.model.speaks("find me seats")
         await until(running(conversation))
+        await asyncio.sleep(0.8)
         await on.model.speaks("and also a window seat please")
         await until(lambda: len(on.said) == 2)
         await asyncio.sleep(10)

@@ -75,6 +75,7 @@ async def test_news_that_the_provider_did_not_take_is_given_again():
     async with guarded(seating, world) as (on, conversation):
         await on.model.speaks("find me seats")
         await until(running(conversation))
+        await asyncio.sleep(0.8)
         await on.model.speaks("and also a window seat please")
         await until(lambda: on.said)
         on.model.live.troubles.append("refused")
@@ -129,6 +130,7 @@ async def test_a_reply_that_the_provider_refuses_is_asked_for_again():
     async with guarded(seating, world) as (on, conversation):
         await on.model.speaks("find me seats")
         await until(running(conversation))
+        await asyncio.sleep(0.8)
         await on.model.speaks("and also a window seat please")
         await until(lambda: on.said)
         on.server.respond("platform")  # at the very moment at which the result is to be told, another one is active

@@ -135,7 +135,7 @@ async def test_a_reply_that_says_nothing_is_asked_for_again_and_not_without_end(
 
 
 async def test_a_listening_noise_makes_no_turn_and_the_tool_does_not_notice():
-    world = World(before=0.0, after=8.0)
+    world = World(before=0.0, after=3.0)
     async with guarded(charging, world) as (on, conversation):
         await on.ears.speaks("charge it")
         await until(running(conversation))

@@ -60,7 +60,8 @@ DIRECT = Recipe(
         Change(
             "function-calling-direct.py",
             (
-                Addition("load_dotenv(override=True)", "from toolguard import Guard, read"),
+                Addition("from pipecat.audio.vad.silero import", "from toolguard import Guard, read"),
+                Addition("load_dotenv(override=True)", "from toolguard.adapters.pipecat import protect"),
                 Addition("async def get_current_weather(", "@read"),
                 Addition("async def get_restaurant_recommendation(", "@read"),
                 Addition("transport_params = {", 'GUARD = Guard("journal")'),

@@ -459,3 +459,10 @@ async def test_a_key_that_says_no_confirms_nothing_that_was_offered(effects):
 def test_keys_and_meanings_are_checked(meanings):
     with pytest.raises(DeclarationError, match="is not a key with a meaning"):
         Keys(meanings)
+
+
+async def test_observe_asks_nobody_and_holds_nothing(charge, effects):
+    async with asking(charge, mode="observe") as h:
+        assert await h.session.run(charge, "ana", 40) == "ch_1"
+        await asyncio.sleep(30)
+        assert (len(effects), h.port.placed, h.phase()) == (1, [], "done")

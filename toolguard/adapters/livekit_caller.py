@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from toolguard.adapters.livekit_features import agents
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.adapters.livekit_responses import Responses
     from toolguard.engine.session import Session
 
@@ -33,7 +36,11 @@ class Caller:
         self._words = ""
         self._turn_kinds: list[tuple[str, bool]] = []
         self._waiting = 0
+        self._noise = False
+        self._decision: asyncio.Future[None] | None = None
         self._continues: dict[str, str] = {}
+        self._said_before = ""
+        self._silent_since = 0.0
         self._stopped_at = float("-inf")
         self._spoken: set[str] = set()
         self.speaking = False
@@ -42,6 +49,8 @@ class Caller:
         self.settled.set()
         self.unplaced: list[agents.ChatMessage] = []
         """Words that no turn of LiveKit's has taken up yet."""
+        self.on_turn: Callable[[bool], None] = lambda _no_turn: None
+        """Called when it is decided what the words of a turn mean that LiveKit is about to end; whether it is none."""
         session.on_settling = self._settling
         session.on_turn = self._turned
 
@@ -68,13 +77,15 @@ class Caller:
             return
         self.speaking = False
         self._stopped_at = asyncio.get_running_loop().time()
+        self._silent_since = time.time()
         if self._responses is not None:
             self._responses.since_stop = None
         self._session.caller_stopped(self._onset)
         if self._words:
             self._say(self._words, self._onset)
         elif self.unplaced:
-            self.settled.set()  # a sound without words behind words: LiveKit's turn ends without waiting for more
+            self._noise = False
+            self._decide()  # a sound without words behind words: LiveKit's turn ends without waiting for more
 
     def hears(self, text: str, *, final: bool, item: str = "") -> None:
         """Words: LiveKit's final transcripts are pieces of a turn while the caller still speaks."""
@@ -126,8 +137,23 @@ class Caller:
         no_turn = kind in {"noise", "backchannel"} and busy
         if self.unplaced:
             self._turn_kinds.append((kind, no_turn))
+            self.on_turn(no_turn)
         if not onset or onset == self._onset:
-            self.settled.set()
+            self._noise = no_turn
+            self._decide()
+
+    def decided(self) -> asyncio.Future[None] | None:
+        """The moment at which it is decided what the caller wants; None where it is, and is more than a noise."""
+        if self.settled.is_set() and not self._noise:
+            return None
+        if self._decision is None or self._decision.done():
+            self._decision = asyncio.get_running_loop().create_future()
+        return self._decision
+
+    def _decide(self) -> None:
+        self.settled.set()
+        if self._decision is not None and not self._decision.done():
+            self._decision.set_result(None)
 
     async def is_no_turn(self) -> bool:
         """LiveKit's turn has ended: whether it is a listening noise while calls are in flight, which needs no reply."""
@@ -138,13 +164,20 @@ class Caller:
             except TimeoutError:
                 pass
         kinds, self._turn_kinds = self._turn_kinds, []
+        self.on_turn(False)
         none = bool(kinds) and all(no_turn for _, no_turn in kinds)
         if none:
             self._session.no_reply_coming()
         return none
 
+    def moved(self) -> None:
+        """Another agent has the conversation; what is being said belongs before that."""
+        self._said_before = self._onset if self._onsets else ""
+
     def took(self, message: agents.ChatMessage) -> None:
-        """A turn of LiveKit's has taken up what was said."""
+        """A turn of LiveKit's has taken up what was said; it is placed by when it was spoken (O12)."""
+        if self._said_before == self._onset and self._silent_since:
+            message.created_at = min(message.created_at, self._silent_since)
         self._spoken.add(message.id)
         self.unplaced.clear()
 

@@ -51,7 +51,9 @@ class Calls:
         self._reported: set[str] = set()
         self._silenced: set[str] = set()
         self._watching: set[asyncio.Task[None]] = set()
+        self._shielded: set[agents.voice.SpeechHandle] = set()
         if port is not None:
+            caller.on_turn = self._shield
             session.wiring.execution.on_value = self._value
 
     async def serve(self, tool: Tool[..., Any], context: agents.RunContext[Any]) -> Any:
@@ -64,9 +66,10 @@ class Calls:
         call, handle = context.function_call, context.speech_handle
         response, index = responses.of_call(context)
         self._serves(call.call_id, handle)
-        answer = port.expect(call)
+        answer, made = port.expect(call), responses.as_made(call.call_id)
+        port.taking = call.call_id
         number = session.receive(
-            call.call_id,
+            made,
             tool.name,
             call.arguments or "{}",
             generation=response.id,
@@ -74,9 +77,11 @@ class Calls:
             item=call.id,
             injected={**contexts_for(tool, context), CONTEXT: context},
         )
+        port.taking = ""
+        responses.served(response, call.call_id)
         slot = session.state.slots.get(number)
-        if slot is None or slot.sent:
-            port.repeat(call.call_id)
+        if slot is None or slot.sent or made != call.call_id:
+            port.repeat(call.call_id, made, number, reply=response.to_turn)
         try:
             await handle.wait_if_not_interrupted([answer])
             if not answer.done():
@@ -104,12 +109,20 @@ class Calls:
         answered with. Where it was silent, their turn has ended, and the words have decided already.
         """
         if self._room.current_speech is handle:
-            settled = asyncio.ensure_future(self._caller.settled.wait())
-            await asyncio.wait({answer, settled}, timeout=LIVEKIT_WAITS, return_when=asyncio.FIRST_COMPLETED)
-            settled.cancel()
+            await self._words(answer)
         if not answer.done():
             self._session.answering()
             await asyncio.wait({answer}, timeout=_LANDS_WITHIN)
+
+    async def _words(self, answer: asyncio.Future[Any]) -> None:
+        """Wait for what the caller says; a listening noise says nothing, and nobody is kept waiting behind it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LIVEKIT_WAITS
+        while not answer.done() and loop.time() < until:
+            decided = self._caller.decided()
+            if decided is None:
+                return
+            await asyncio.wait({answer, decided}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
 
     # -- interruptions by the application -----------------------------------------------------------------------
 
@@ -119,6 +132,18 @@ class Calls:
             self._watching.add(task)
             task.add_done_callback(self._watching.discard)
         self._served[call_id] = handle
+
+    def _shield(self, no_turn: bool) -> None:
+        """LiveKit interrupts silent tools when it ends a turn: not for a listening noise, which it takes for one."""
+        speeches = {handle for handle in self._served.values() if handle is not self._room.current_speech}
+        for handle in self._shielded if not no_turn else ():
+            if not handle.interrupted:
+                handle.allow_interruptions = True
+        self._shielded = (
+            {one for one in speeches if one.allow_interruptions and not one.interrupted} if no_turn else set()
+        )
+        for handle in self._shielded:
+            handle.allow_interruptions = False
 
     async def _watch(self, handle: agents.voice.SpeechHandle) -> None:
         """A speech that the application cuts off while it is heard is not to be answered by itself (O5)."""

@@ -144,7 +144,8 @@ class LiveKitEvents:
             speech = self._room.current_speech
             if speech is not None:
                 text = item.text_content or ""
-                self.session.agent_spoke(generation_of(speech), text, cut=item.interrupted, item=item.id)
+                rest = self.responses.unheard(speech, text) if self.responses is not None and item.interrupted else ""
+                self.session.agent_spoke(generation_of(speech), text, unheard=rest, cut=item.interrupted, item=item.id)
         elif isinstance(item, agents.ChatMessage) and item.role == "user" and not self.caller.spoke(item):
             self.caller.types(item.text_content or "", item.id)
 

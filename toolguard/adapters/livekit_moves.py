@@ -55,6 +55,7 @@ class Moves:
             return
         self._here = agent
         words, self._caller.unplaced = self._caller.unplaced, []
+        self._caller.moved()
         work = self._move(agent, words) if before else self._go_on(agent)
         self._arriving = asyncio.create_task(self._safely(work), name="toolguard:livekit-move")
 

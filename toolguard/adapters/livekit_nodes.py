@@ -75,6 +75,8 @@ class Nodes:
             response = self._responses.asked() if self._responses is not None else None
             if self._moves is not None:
                 await self._moves.ready(chat_ctx)
+            if self._responses is not None and response is not None and response.handle.scheduled:
+                self._responses.begin(response)
             self._toolbox.adapt(tools)
             if self._port is not None:
                 self._show(chat_ctx, self._port)
@@ -91,9 +93,8 @@ class Nodes:
     def _show(self, chat_ctx: agents.llm.ChatContext, port: LiveKitPort) -> None:
         """LiveKit shows its own placeholder for a call that was just answered: show what it was answered with."""
         for item in chat_ctx.items:
-            given = port.given.get(item.call_id) if item.type == "function_call_output" else None
-            if given is not None and item.type == "function_call_output":
-                item.output = str(given.result.output)
+            if item.type == "function_call_output":
+                item.output = port.answer(item.call_id) or item.output
         port.shown(chat_ctx.items)
 
     # -- the caller's turn has ended ----------------------------------------------------------------------------

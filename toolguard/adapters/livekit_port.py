@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolguard.adapters.livekit_features import agents
+from toolguard.core.outbox import interim
 from toolguard.engine.port import Parcel, Traits
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ class LiveKitPort:
         self._beside: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
         self._confirmed: set[str] = set()
+        self._beside_of: dict[str, list[tuple[str, bool]]] = {}
+        self._made_again: dict[int, str] = {}
         self.session: Session | None = None
+        self.taking = ""
+        """The call that the session is being given right now."""
         self.given: dict[str, Given] = {}
         """What each call was answered with, by call id."""
         self.made: dict[str, float] = {}
@@ -69,14 +74,24 @@ class LiveKitPort:
             self._run(self._note(parcel), "note")
             return
         session = self.session
-        reply = parcel.reply and not (session is not None and session.caller_has_floor)
+        reply = parcel.reply and not (session is not None and session.line_taken(parcel.calls))
         result = agents.ToolResult(parcel.text, reply_required=reply)
-        self.given[parcel.call_id] = Given(result, parcel.item)
-        answer = self._waiting.pop(parcel.call_id, None)
+        name = parcel.call_id
+        if parcel.form == "conflict":  # its call id is that of another call
+            name = self._made_again.get(parcel.calls[0]) or self.taking or name
+        self._give(name, parcel, result)
+        for again, to_turn in self._beside_of.pop(name, ()):
+            self._give(again, parcel, agents.ToolResult(parcel.text, reply_required=reply and to_turn))
+        if parcel.form == "incomplete":
+            self._run(self._pair(parcel), "pair")
+
+    def _give(self, name: str, parcel: Parcel, result: agents.ToolResult) -> None:
+        self.given[name] = Given(result, parcel.item)
+        answer = self._waiting.pop(name, None)
         if answer is not None and not answer.done():
             answer.set_result(result)
-            if reply:
-                self.replying.add(parcel.call_id)
+            if result.reply_required:
+                self.replying.add(name)
 
     def ask_reply(self) -> None:
         """Ask for speech, except where LiveKit replies to an output by itself."""
@@ -101,12 +116,37 @@ class LiveKitPort:
         answer = self._waiting[call.call_id] = asyncio.get_running_loop().create_future()
         return answer
 
-    def repeat(self, call_id: str) -> None:
-        """A call id came again: what was answered then is the answer now (S5)."""
-        answer, given = self._waiting.get(call_id), self.given.get(call_id)
-        if answer is not None and given is not None:
-            self._waiting.pop(call_id)
-            answer.set_result(given.result)
+    def repeat(self, call_id: str, first: str, number: int, *, reply: bool) -> None:
+        """A call was made again under the id of the first one: what that is answered is the answer (S5).
+
+        Args:
+            call_id: Its id in LiveKit's contexts.
+            first: The id that the model has given it.
+            number: Its slot, where it is one of its own.
+            reply: Whether somebody waits for speech about it.
+        """
+        if call_id not in self._waiting:
+            return
+        slot = self.session.state.slots.get(number) if self.session is not None else None
+        if slot is not None and slot.verdict == "conflict":
+            self._made_again[number] = call_id
+            return
+        given = self.given.get(first)
+        if given is None:
+            self._beside_of.setdefault(first, []).append((call_id, reply))
+            return
+        result = agents.ToolResult(given.result.output, reply_required=reply)
+        self.given[call_id] = Given(result, given.item)
+        self._waiting.pop(call_id).set_result(result)
+
+    def answer(self, call_id: str) -> str:
+        """What one of our calls is answered with as things stand: finally, or with a placeholder; empty for others."""
+        given = self.given.get(call_id)
+        if given is not None:
+            return str(given.result.output)
+        state = self.session.state if self.session is not None else None
+        number = state.by_call_id.get((state.context, call_id)) if state is not None else None
+        return interim(state, state.slots[number]).text if state is not None and number is not None else ""
 
     def shown(self, items: Sequence[agents.llm.ChatItem]) -> None:
         """The model is asked with these items: what of ours is among them has reached it (O4)."""
@@ -169,6 +209,16 @@ class LiveKitPort:
         moved = self.handed.pop(slot.call_id, None)
         if moved is not None:
             self._room.update_agent(moved)
+
+    async def _pair(self, parcel: Parcel) -> None:
+        """Show a call that LiveKit was not given, with its answer."""
+        if self.session is not None:
+            name = self.session.state.slots[parcel.calls[0]].tool
+            call = agents.FunctionCall(id=f"{parcel.item}_c", call_id=parcel.call_id, name=name, arguments="{}")
+            output = agents.FunctionCallOutput(
+                id=parcel.item, call_id=parcel.call_id, name=name, output=parcel.text, is_error=True
+            )
+            await self.put([call, output])
 
     async def _reply(self, before: int) -> None:
         await self._room.wait_for_idle()

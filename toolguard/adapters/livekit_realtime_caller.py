@@ -32,6 +32,8 @@ class RealtimeCaller(Caller):
         self._stopped: list[str] = []
         self.unanswered = False
         """Whether the caller has stopped speaking since the last response began."""
+        self.handed_over = False
+        """Whether another agent has the conversation, and has not said anything yet."""
 
     def stops(self) -> None:
         """The caller stops speaking; the provider answers, and the words are still to come."""
@@ -53,7 +55,7 @@ class RealtimeCaller(Caller):
     def hears(self, text: str, *, final: bool, item: str = "") -> None:
         """Words, which belong to the turn of which the provider has made this item."""
         text = text.strip()
-        if not text:
+        if not text and not (final and item):
             return
         if not final:
             self._session.caller_said(text, onset=self._onset if self._onsets else "", final=False, item=item)
@@ -61,9 +63,18 @@ class RealtimeCaller(Caller):
         onset = self._turns.pop(item, "") or (self._stopped[-1] if self._stopped else "")
         self._stopped = [one for one in self._stopped if one != onset]
         self._items[onset] = item
-        if self.unanswered:
+        if self.unanswered and text:
             self.unplaced.append(agents.ChatMessage(id=item, role="user", content=[text]))
         self._say(text, onset, item)
+        if self.handed_over and text and self._port is not None:
+            self._port.rebuilt()  # the provider has to have them, where the next agent has
+            self._session.wants_reply()
+
+    def _settling(self, kind: str, onset: str) -> None:
+        """The turn goes on that a response had answered too early: the response counts as discarded (G6)."""
+        generation = self._continues.pop(onset, "")
+        if generation and kind not in {"noise", "backchannel"} and self._port is not None:
+            self._session.discarded(generation)
 
     def _turned(self, kind: str, onset: str) -> None:
         """A turn of the caller has settled: it is no turn at all, or wants a reply, which the provider does not start.
@@ -84,5 +95,5 @@ class RealtimeCaller(Caller):
 
     def answered(self) -> None:
         """A response has begun: it is the answer to what was said."""
-        self.unanswered = False
+        self.unanswered = self.handed_over = False
         self.unplaced.clear()

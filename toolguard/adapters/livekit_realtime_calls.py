@@ -32,6 +32,11 @@ class RealtimeCalls(Calls):
             raise agents.ToolError(f"The arguments of {call.name} broke off. It was not called.")
         return answer.result()
 
+    def is_cut_off(self, call_id: str) -> bool:
+        """Whether the speech of a call was interrupted: LiveKit says nothing about its output."""
+        handle = self._served.get(call_id)
+        return handle is not None and handle.interrupted
+
     async def _let_go(self, answer: asyncio.Future[Any], handle: agents.voice.SpeechHandle) -> None:  # noqa: ARG002
         """The speech of a call is interrupted: the provider may answer the caller before their words are known (O2).
 

@@ -38,10 +38,15 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         self.replies = RealtimeResponses(session, out, self.toolbox.names) if out is not None else None
         self.heard = RealtimeCaller(session, self.replies, out)
         self.responses, self.caller = self.replies, self.heard
-        self.calls = RealtimeCalls(self._room, session, port, self.caller, self.responses)
+        calls = RealtimeCalls(self._room, session, port, self.caller, self.responses)
+        self.calls = calls
+        if out is not None:
+            out.is_cut_off = calls.is_cut_off
         self.moves = RealtimeMoves(self._room, session, out, self.caller) if out is not None else None
         self.nodes = RealtimeNodes(self.toolbox, self.caller, port, self.responses, self.moves)
         self._line = Line(self._room, self)
+        if self.replies is not None:
+            self.replies.on_over = self._calmed
 
     def listen(self) -> None:
         """Follow the events of the LiveKit session, and of the realtime session of whichever agent."""
@@ -63,7 +68,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
 
     def created(self, handle: agents.voice.SpeechHandle | None, *, asked: bool) -> None:
         """The provider has begun a response, which LiveKit will speak."""
-        if self.replies is None or handle is None:
+        if self.replies is None or handle is None or (self.way_out is not None and handle.id in self.way_out.fillers):
             return
         self.heard.answered()
         self.replies.created(handle)
@@ -101,22 +106,34 @@ class LiveKitRealtimeEvents(LiveKitEvents):
             self.replies.executed(handle, frozenset(owed), replies=replies)
 
     def _agent_state(self, event: agents.AgentStateChangedEvent) -> None:
-        """A response that is heard is no longer awaited."""
+        """A response that is heard is no longer awaited, nor is one of which only the tools are."""
         self._line.follow()
+        speech = self._room.current_speech
+        if speech is not None and event.old_state == "speaking":
+            self._silence(speech)
         super()._agent_state(event)
         if self.way_out is None or self.replies is None:
             return
         if event.new_state == "speaking":
-            self.replies.heard(self._room.current_speech)
+            self.replies.heard(speech)
             self.way_out.calm.clear()
-        elif event.old_state == "speaking":
+        elif event.new_state == "thinking":
+            self.replies.complete(speech)
+        if event.old_state == "speaking":
             self._calmed()
+
+    def _silence(self, speech: agents.voice.SpeechHandle) -> None:
+        """A speech that the application has cut off while it was heard is not to be answered by itself (O5)."""
+        if speech.interrupted and not self.caller.speaking and self.caller.settled.is_set():
+            self.session.interrupted(generation_of(speech))
 
     def _item_added(self, event: agents.ConversationItemAddedEvent) -> None:
         """LiveKit adds what the agent said when it was played, shortened to what was heard."""
         item, speech = event.item, self._room.current_speech
         if isinstance(item, agents.ChatMessage) and item.role == "user":
             return  # its words are told by themselves
+        if speech is not None and self.way_out is not None and speech.id in self.way_out.fillers:
+            return
         if not isinstance(item, agents.ChatMessage) or item.role != "assistant" or not item.interrupted:
             super()._item_added(event)
         elif speech is not None:

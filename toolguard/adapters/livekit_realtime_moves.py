@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from toolguard.adapters.livekit_moves import Moves
+from toolguard.adapters.livekit_realtime_caller import RealtimeCaller
 from toolguard.adapters.livekit_realtime_context import running
 from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
 from toolguard.errors import ToolguardError
@@ -37,7 +38,9 @@ class RealtimeMoves(Moves):
 
     def _hand(self, agent: agents.Agent, port: LiveKitRealtimePort) -> None:
         words, self._caller.unplaced = self._caller.unplaced, []
-        port.lay([*self._lacking(agent), *words], agent)
+        port.lay([*port.as_known(self._lacking(agent), agent), *words], agent)
+        if isinstance(self._caller, RealtimeCaller):
+            self._caller.handed_over = True
         self._session.shows("hand-off")
         self._session.amendable = False  # the provider has it: what ends from here on is news
         if words:
@@ -46,6 +49,8 @@ class RealtimeMoves(Moves):
     async def leaves(self, agent: agents.Agent) -> None:
         """An agent is about to go: LiveKit waits for all its calls, so they are answered now (H6)."""
         after = self._room.current_agent
+        if after is agent:  # the conversation ends
+            self._session.answering()
         if after is agent or self._session.agent == after.id:
             return
         try:

@@ -70,13 +70,18 @@ class LiveKitRealtimePort(LiveKitPort):
         self._timers: set[asyncio.TimerHandle] = set()
         self._giving: set[asyncio.Task[Any]] = set()
         self.turns = Turns(self._judge)
+        self.fillers: set[str] = set()
+        """Ids of the speeches that are fillers."""
+        self.is_cut_off: Callable[[str], bool] = lambda _call_id: False
+        """Whether the speech of a call was interrupted; the calls' side says so."""
+        self._last: RealtimeSession | None = None
         self.calm = asyncio.Event()
         """Nothing is being said, and nothing about to be."""
         self.calm.set()
 
     def met(self, line: RealtimeSession) -> None:
         """The agent that has the conversation now has this realtime session."""
-        self._able = line.capabilities
+        self._able, self._last = line.capabilities, line
         self.turns.met(line)
         self._judge()
 
@@ -104,12 +109,12 @@ class LiveKitRealtimePort(LiveKitPort):
         LiveKit would put it at the end, behind what the caller has said since, and only when the whole batch has ended.
         What no call waits for goes into the contexts.
         """
-        if parcel.note or not parcel.call_id:
+        if parcel.note or not parcel.call_id or parcel.form == "conflict":
             self._give_beside(self._note(parcel))
+            self.repeat(parcel.call_id, parcel.call_id, 0, reply=False)
         elif parcel.call_id in self._waiting:
             answer = self._waiting.pop(parcel.call_id)
-            floor = self.session is not None and self.session.caller_has_floor
-            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and not floor)
+            result = agents.ToolResult(parcel.text, reply_required=parcel.reply and self._may_reply(parcel))
             self.given[parcel.call_id] = Given(result, parcel.item)
             if result.reply_required:
                 self.replying.add(parcel.call_id)
@@ -143,6 +148,38 @@ class LiveKitRealtimePort(LiveKitPort):
                 await line.update_chat_ctx(agents.ChatContext(items))
             except agents.llm.RealtimeError as error:
                 self._notice("not_taken", f"the provider has not taken an output: {error}")
+
+    def _may_reply(self, parcel: Parcel) -> bool:
+        """Whether LiveKit may reply to an output by itself: it would also while the caller speaks (O5)."""
+        taken = self.session is not None and self.session.line_taken(parcel.calls)
+        return self.answers_by_itself or not (taken or self.is_cut_off(parcel.call_id))
+
+    def expect(self, call: agents.FunctionCall) -> asyncio.Future[agents.ToolResult]:
+        """The future of a call's output, one for all that wait for the same call."""
+        waiting = self._waiting.get(call.call_id)
+        return super().expect(call) if waiting is None else waiting
+
+    def repeat(self, call_id: str, first: str, number: int, *, reply: bool) -> None:  # noqa: ARG002
+        """A call came again under its id: it stands there once, and what it was answered is the answer (S5)."""
+        given = self.given.get(first)
+        answer = self._waiting.pop(call_id, None) if given is not None else None
+        if answer is not None and given is not None and not answer.done():
+            answer.set_result(agents.ToolResult(given.result.output, reply_required=reply))
+
+    def say(self, text: str) -> None:
+        """Speak a filler: by a voice of LiveKit's, or by the model, whose words are then taken out of the contexts."""
+        if self._room.tts is not None or self._able.supports_say:
+            super().say(text)
+            return
+        handle = self._room.generate_reply(
+            instructions=f'Say exactly this and nothing else: "{text}"', tool_choice="none"
+        )
+        self.fillers.add(handle.id)
+        handle.add_done_callback(self._filled)
+
+    def _filled(self, handle: agents.voice.SpeechHandle) -> None:
+        for item in handle.chat_items:
+            self.forget(item.id)
 
     def in_flight(self, calls: int) -> None:
         """While calls run, replies to the caller's turns are ours where that is possible (O5)."""
@@ -195,6 +232,24 @@ class LiveKitRealtimePort(LiveKitPort):
     def forget(self, item: str) -> None:
         """Take an item of the caller out of the conversation: it was no turn."""
         self._give_beside(self._give((), without=item))
+
+    def as_known(self, items: Sequence[ChatItem], agent: agents.Agent) -> list[ChatItem]:
+        """The same items, but as the provider has them where it does: it then has nothing to do about them."""
+        there = self._last.chat_ctx.items if self._last is not None else ()
+        given, made, own = outputs(there), calls(there), calls(agent.chat_ctx.items)
+        told = outputs(items)
+        found: list[ChatItem] = []
+        for item in items:
+            if isinstance(item, agents.FunctionCall):
+                if item.call_id not in own:
+                    same = item.call_id in given and given[item.call_id].output == told[item.call_id].output
+                    found.append(made[item.call_id] if same and item.call_id in made else item)
+            elif isinstance(item, agents.FunctionCallOutput):
+                same = item.call_id in given and given[item.call_id].output == item.output
+                found.append(given[item.call_id] if same else item)
+            else:
+                found.append(item)
+        return found
 
     def lay(self, items: Sequence[ChatItem], agent: agents.Agent) -> None:
         """Put items into the context of an agent that is about to begin: its model gets them with the rest of it."""
@@ -284,14 +339,23 @@ class LiveKitRealtimePort(LiveKitPort):
     async def _reply(self, before: int) -> None:
         while self._giving:
             await asyncio.wait(self._giving)
-        await self._room.wait_for_idle()
-        if self.responses != before or self.session is None:
+        if not await self._idle() or self.responses != before or self.session is None:
             return
         handle = self._room.generate_reply()
         await handle.wait_for_playout()
         if self.responses == before:
             error = handle.exception()
             self._refused(str(error) if error is not None else "it was interrupted before it began")
+
+    async def _idle(self) -> bool:
+        """Wait until nobody speaks; False where the conversation is over."""
+        try:
+            await self._room.wait_for_idle()
+        except Exception as error:  # LiveKit does not export the class of it
+            if type(error).__name__ != "ActivityClosedError":
+                raise
+            return False
+        return True
 
     def _refused(self, why: str) -> None:
         self._refusals += 1

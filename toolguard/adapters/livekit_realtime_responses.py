@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from toolguard.adapters.livekit_responses import Response, Responses, generation_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from toolguard.adapters.livekit_features import agents
     from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
 
-QUIET = 0.1
-"""Seconds after its last call at which a response counts as complete: LiveKit does not tell."""
+QUIET = 5.0
+"""Seconds after its last call at which a response counts as complete where LiveKit has not told."""
 
 
 class RealtimeResponses(Responses):
@@ -31,6 +33,8 @@ class RealtimeResponses(Responses):
         self._open: dict[str, Response] = {}
         self._complete: dict[str, asyncio.TimerHandle] = {}
         self._replies: dict[str, frozenset[str]] = {}
+        self.on_over: Callable[[], None] = lambda: None
+        """Called when a response has ended."""
 
     # -- beginnings ---------------------------------------------------------------------------------------------
 
@@ -53,7 +57,7 @@ class RealtimeResponses(Responses):
         self._session.generation_began(response.id)
 
     def of_call(self, context: agents.RunContext[Any]) -> tuple[Response, int]:
-        """The response that made a call, and the call's place in it; it is complete when none follows for a moment."""
+        """The response that made a call, and the call's place in it; it is complete when LiveKit says so."""
         found = super().of_call(context)
         response = found[0]
         timer = self._complete.pop(response.id, None)
@@ -71,13 +75,20 @@ class RealtimeResponses(Responses):
             timer.cancel()
         if self._open.pop(response.id, None) is not None or status == "cancelled":
             response.status = response.status or status
+            self.on_over()
             self._session.generation_ended(response.id, status)
+
+    def complete(self, handle: agents.voice.SpeechHandle | None) -> None:
+        """LiveKit waits for the tools of a speech: all of its response has come."""
+        response = self._last.get(handle.id) if handle is not None else None
+        if response is not None:
+            self.over(response)
 
     def heard(self, handle: agents.voice.SpeechHandle | None) -> None:
         """A response is heard: nobody waits for it any more, so news may enter the context while it is played."""
         response = self._last.get(handle.id) if handle is not None else None
         if response is not None:
-            response.spoke = True
+            response.text = response.text or "..."
             self.over(response)
 
     def executed(self, handle: agents.voice.SpeechHandle, owed: frozenset[str], *, replies: bool) -> None:
@@ -92,9 +103,10 @@ class RealtimeResponses(Responses):
 
     def done(self, handle: agents.voice.SpeechHandle) -> None:
         """A speech has ended: what it told and nobody heard out is told again, and what it should have told as well."""
-        response = self._last.get(handle.id)
-        super().done(handle)
+        response = self._last.pop(handle.id, None)
         if response is not None:
+            if handle.interrupted or not (response.text or response.calls):
+                self._session.cut_off(response.id)
             self.over(response, "cancelled" if handle.interrupted else "completed")
         owed = self._replies.pop(generation_of(handle), frozenset())
         if owed:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from toolguard.engine.session import Session
 
 ASK_AGAIN = 2
-"""How often in a row a model is asked again that has said nothing but a call which was no whole one."""
+"""How often in a row a model is asked to go on that makes calls which are no whole ones."""
+AGAIN = "-again"
+"""What stands in the id of a call that the model has made under the id of another one: contexts have each id once."""
 
 
 class Response:
@@ -27,9 +29,12 @@ class Response:
         handle: The speech that it belongs to.
         begun: Whether the session knows of it: one that LiveKit makes ahead of time may never be used.
         status: How its stream ended; empty while it lasts.
+        over: Whether the session knows that it is over.
         calls: Its calls, in order.
+        coming: Guarded calls of it that LiveKit has not made yet: until then it is not over (O9).
         broken: Calls of it that were no whole ones, by id and name.
-        spoke: Whether it said anything.
+        text: What it said, heard or not.
+        to_turn: Whether it answers a turn of the caller.
     """
 
     def __init__(self, handle: agents.voice.SpeechHandle) -> None:
@@ -38,8 +43,11 @@ class Response:
         self.begun = False
         self.status = ""
         self.calls: list[str] = []
+        self.coming: set[str] = set()
+        self.over = False
         self.broken: list[tuple[str, str]] = []
-        self.spoke = False
+        self.text = ""
+        self.to_turn = False
 
 
 def generation_of(handle: agents.voice.SpeechHandle) -> str:
@@ -63,7 +71,10 @@ class Responses:
         self._expected: deque[agents.voice.SpeechHandle] = deque()
         self._last: dict[str, Response] = {}
         self._by_call: dict[str, Response] = {}
-        self._nothing = 0
+        self._broken = 0
+        self._ids: set[str] = set()
+        self._again: dict[str, str] = {}
+        self._turn = False
         self.since_stop: Response | None = None
         """The response that began since the caller stopped speaking; the caller's side takes it away."""
 
@@ -79,13 +90,13 @@ class Responses:
             handle = self._expected.popleft()
             if not handle.done():
                 response = self._last[handle.id] = Response(handle)
-                if handle.scheduled:
-                    self.begin(response)
+                response.to_turn, self._turn = self._turn, False
                 return response
         return None
 
     def turn_ended(self) -> None:
         """LiveKit asks the model now, or speaks what it had it say ahead of time: then that is a reply after all."""
+        self._turn = True
         asyncio.get_running_loop().call_soon(self._adopt)
 
     def _adopt(self) -> None:
@@ -94,16 +105,20 @@ class Responses:
                 self.begin(response)
 
     def begin(self, response: Response) -> None:
-        """The response is a reply that is to be heard; every open call is answered first (O2)."""
+        """The response is a reply that is to be heard.
+
+        One to the caller's turn finds every open call answered (O2). For another one LiveKit shows a placeholder, in
+        that request alone.
+        """
         if response.begun:
             return
         response.begun = True
         self.since_stop = response
         self._port.responses += 1
-        self._session.answering()
+        if response.to_turn:
+            self._session.answering()
         self._session.generation_began(response.id)
-        if response.status:
-            self._over(response)
+        self._over(response)
 
     async def follow(self, stream: AsyncIterable[Any], response: Response) -> AsyncIterator[Any]:
         """Pass on what the model says; a call that is no whole one is not passed on (O10)."""
@@ -120,35 +135,52 @@ class Responses:
             if close is not None:
                 await close()
             response.status = status
-            if response.begun:
-                self._over(response)
+            self._over(response)
 
     def _seen(self, chunk: Any, response: Response) -> Any:
         delta = chunk.delta if isinstance(chunk, agents.llm.ChatChunk) else None
-        if isinstance(chunk, str) or (delta is not None and delta.content):
-            response.spoke = True
+        response.text += chunk if isinstance(chunk, str) else (delta.content or "") if delta is not None else ""
         if delta is None or not delta.tool_calls:
             return chunk
-        whole = [call for call in delta.tool_calls if call.name not in self._guarded or _whole(call.arguments)]
-        response.broken += [(call.call_id, call.name) for call in delta.tool_calls if call not in whole]
-        for call in whole:
-            response.calls.append(call.call_id)
-            self._by_call[call.call_id] = response
-        if len(whole) == len(delta.tool_calls):
+        calls = [made for call in delta.tool_calls if (made := self._taken(call, response)) is not None]
+        if calls == delta.tool_calls:
             return chunk
-        return chunk.model_copy(update={"delta": delta.model_copy(update={"tool_calls": whole})})
+        return chunk.model_copy(update={"delta": delta.model_copy(update={"tool_calls": calls})})
+
+    def _taken(self, call: agents.llm.FunctionToolCall, response: Response) -> agents.llm.FunctionToolCall | None:
+        guarded = call.name in self._guarded
+        if guarded and not _whole(call.arguments):
+            response.broken.append((call.call_id, call.name))
+            return None
+        if guarded and call.call_id in self._ids:
+            name = f"{call.call_id}{AGAIN}{len(self._again) + 2}"
+            self._again[name] = call.call_id
+            call = call.model_copy(update={"call_id": name})
+        self._ids.add(call.call_id)
+        self._by_call[call.call_id] = response
+        response.calls.append(call.call_id)
+        if guarded:
+            response.coming.add(call.call_id)
+        return call
+
+    def as_made(self, call_id: str) -> str:
+        """The id that the model has given a call, where it had given it to another one before."""
+        return self._again.get(call_id, call_id)
 
     def _over(self, response: Response) -> None:
+        if not response.begun or not response.status or response.over:
+            return
+        if response.coming and response.status == "completed" and not response.handle.done():
+            return
+        response.over = True
         session = self._session
+        self._broken = self._broken + 1 if response.broken else 0
         for call_id, name in response.broken:
-            session.incomplete(call_id, name, generation=response.id, kept=False)
+            goes_on = response.status == "completed" and self._broken <= ASK_AGAIN
+            session.incomplete(call_id, name, generation=response.id, reply=goes_on)
         if response.status == "failed":
             session.cut_off(response.id)
         session.generation_ended(response.id, response.status)
-        nothing = bool(response.broken) and not (response.calls or response.spoke)
-        self._nothing = self._nothing + 1 if nothing else 0
-        if nothing and response.status == "completed" and self._nothing <= ASK_AGAIN:
-            session.wants_reply()
 
     # -- what becomes of it -------------------------------------------------------------------------------------
 
@@ -166,6 +198,17 @@ class Responses:
             response.calls.append(call_id)
         return response, response.calls.index(call_id)
 
+    def served(self, response: Response, call_id: str) -> None:
+        """The session has a call of this response."""
+        response.coming.discard(call_id)
+        self._over(response)
+
+    def unheard(self, handle: agents.voice.SpeechHandle, heard: str) -> str:
+        """What a speech that was cut off would still have said."""
+        response = self._last.get(handle.id)
+        whole, heard = (response.text.strip() if response is not None else ""), heard.strip()
+        return whole[len(heard) :].strip() if whole.startswith(heard) else ""
+
     def done(self, handle: agents.voice.SpeechHandle) -> None:
         """A speech has ended: what its last response told and nobody heard out is told again."""
         if handle in self._expected:
@@ -173,7 +216,8 @@ class Responses:
         response = self._last.pop(handle.id, None)
         if response is None or not response.begun:
             return
-        if handle.interrupted or not (response.spoke or response.calls):
+        self._over(response)
+        if handle.interrupted or not (response.text or response.calls):
             self._session.cut_off(response.id)
 
     def forget(self, call_ids: set[str]) -> None:

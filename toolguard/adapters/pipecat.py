@@ -27,7 +27,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from toolguard.adapters import pipecat_context
 from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
 from toolguard.adapters.pipecat_events import PipecatEvents, processors
 from toolguard.adapters.pipecat_features import (
@@ -39,6 +38,7 @@ from toolguard.adapters.pipecat_features import (
     require,
 )
 from toolguard.adapters.pipecat_port import PipecatPort
+from toolguard.adapters.pipecat_prefill import PipecatPrefill
 from toolguard.core.effect import Effect
 from toolguard.errors import DeclarationError, NoSession
 from toolguard.tools.ambient import DOORS
@@ -48,7 +48,7 @@ from toolguard.tools.rawschema import raw_shape
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from toolguard.adapters.pipecat_features import LLMContext, PipelineWorker
+    from toolguard.adapters.pipecat_features import FrameProcessor, LLMContext, PipelineWorker
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
@@ -60,8 +60,12 @@ _protected: WeakKeyDictionary[LLMService[Any], PipecatEvents] = WeakKeyDictionar
 _hooked: WeakKeyDictionary[Session, PipecatEvents] = WeakKeyDictionary()
 
 
-async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Pipecat calls a guarded tool: the model that called says which conversation it is."""
+async def door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Serve Pipecat's call of a guarded tool: the model that called says which conversation it is.
+
+    Raises:
+        NoSession: Its pipeline is not protected.
+    """
     params = next(one for one in (*args, *kwargs.values()) if type(one) is FunctionCallParams)
     events = _protected.get(params.llm)
     if events is None:
@@ -72,7 +76,7 @@ async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     return await events.serve(tool, params)
 
 
-DOORS[FunctionCallParams] = _door
+DOORS[FunctionCallParams] = door
 
 
 def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
@@ -93,7 +97,7 @@ def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
 
 def _schema(tool: Tool[..., Any]) -> FunctionSchema:
     async def handle(params: FunctionCallParams) -> None:
-        await _door(tool, (params,), {})
+        await door(tool, (params,), {})
 
     described = tool.schema("realtime")
     parameters: dict[str, Any] = described.get("parameters", {})
@@ -137,6 +141,23 @@ def handler(
     return decorate
 
 
+def events_of(conversation: Session) -> PipecatEvents:
+    """The ears of a conversation, for what stands on this adapter.
+
+    Raises:
+        NoSession: The conversation is not one of :func:`protect`.
+    """
+    events = _hooked.get(conversation)
+    if events is None:
+        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    return events
+
+
+def events_at(llm: LLMService[Any]) -> PipecatEvents | None:
+    """The ears of the conversation that a model takes part in."""
+    return _protected.get(llm)
+
+
 def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     """Guard one more model of a conversation, or every model of another worker's pipeline.
 
@@ -147,9 +168,7 @@ def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
     Raises:
         NoSession: The conversation is not one of :func:`protect`.
     """
-    events = _hooked.get(conversation)
-    if events is None:
-        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
+    events = events_of(conversation)
     if isinstance(more, LLMService):
         events.hook(more)
     else:
@@ -209,7 +228,7 @@ async def protect(
                 port.session = session
             events = _listening(worker, session, port, calls)
             if context is not None and not watching:
-                _go_on(session, context)
+                _go_on(worker, session, context, known, taken=packet is not None)
             yield session
     finally:
         if events is not None:
@@ -225,17 +244,35 @@ def _listening(
     worker: PipelineWorker, session: Session, port: PipecatPort | None, calls: PipecatCalls
 ) -> PipecatEvents:
     events = _hooked[session] = PipecatEvents(session, port, calls)
-    events.listen(worker)
+    events.listen(worker, ends=True)
     _protected.update(dict.fromkeys(events.llms, events))
     return events
 
 
-def _go_on(session: Session, context: LLMContext) -> None:
-    """A conversation that goes on: what the context shows of its calls is what the journal knows."""
-    if not session.state.slots:
-        return
-    pipecat_context.sweep(context, session.state)
-    session.shows("a new pipeline")
+def _go_on(
+    worker: PipelineWorker, session: Session, context: LLMContext, tools: Sequence[Tool[..., Any]], *, taken: bool
+) -> None:
+    """Show a conversation that was ``taken`` over, or that goes on after its process died, to the pipeline's model."""
+    if not taken:
+        if not session.state.conversation.items and not session.state.slots:
+            return
+        session.shows("a new pipeline")
+    prefill = PipecatPrefill(session, context, tools, speaks=taken)
+    prefill.place()
+
+    def runs(_worker: PipelineWorker, _frame: object) -> None:
+        prefill.running()
+
+    worker.add_event_handler("on_pipeline_started", runs)
+    if all(_is_set_up(one) for one in processors(worker.pipeline)):
+        prefill.running()
+
+
+def _is_set_up(processor: FrameProcessor) -> bool:
+    try:
+        return processor.processor_setup is not None
+    except Exception:  # noqa: BLE001 - Pipecat raises a bare Exception where there is none
+        return False
 
 
 def _context_of(worker: PipelineWorker) -> LLMContext | None:

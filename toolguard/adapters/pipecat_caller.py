@@ -122,6 +122,8 @@ class Caller:
             self._words = self._with(text)
             self._session.caller_said(self._words, onset=self._speaking, final=False)
             return
-        onset = self._onset
+        onset, calls = self._onset, self._port.open if self._port is not None else 0
         self._kinds.pop(onset, None)
         self._session.caller_said(text, onset=onset)
+        if calls and self._kinds.get(onset) in _NO_TURN:
+            frame.text = ""  # Pipecat makes no turn of a transcript without words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import typing
 import weakref
@@ -36,7 +37,9 @@ class _Report:
     def __init__(
         self, session: Session, params: FunctionCallParams, passed_on: Callable[[Any], Awaitable[None]]
     ) -> None:
-        self.value: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.value: asyncio.Future[Any] = loop.create_future()
+        self.out_of_reach: asyncio.Future[None] = loop.create_future()
         self._session = session
         self._params = params
         self._passed_on = passed_on
@@ -58,9 +61,9 @@ class _Report:
         self.value.set_result(result)
 
     def nobody(self) -> None:
-        """The callback is out of everybody's reach: a body that has ended without it has the result None."""
-        if not self.value.done():
-            self.value.set_result(None)
+        """The callback is out of everybody's reach: no report will come any more."""
+        if not self.out_of_reach.done():
+            self.out_of_reach.set_result(None)
 
 
 class _Callback:
@@ -93,6 +96,8 @@ class PipecatCalls:
         self.tools: dict[str, Tool[..., Any]] = {}
         self._batches: dict[str, set[str]] = {}
         self._generations: dict[str, str] = {}
+        self.outside = contextvars.copy_context()
+        """The context of the conversation, outside of all calls."""
 
     def adapt(self, tools: Iterable[Tool[..., Any]]) -> list[Tool[..., Any]]:
         """The tools as the session runs them: those that take ``FunctionCallParams`` get their own."""
@@ -140,13 +145,27 @@ class PipecatCalls:
         port.expect(params)
         self._generations[call_id] = generation
         self._batches.setdefault(generation, set()).add(call_id)
-        number = session.receive(
-            call_id, tool.name, dict(params.arguments), generation=generation, index=index, behind=behind
+        number = self._place_of(params).run(
+            session.receive,
+            call_id,
+            tool.name,
+            dict(params.arguments),
+            generation=generation,
+            index=index,
+            behind=behind,
         )
         slot = session.state.slots.get(number)
         if again and slot is not None and slot.sent:
             port.repeat(call_id)
         return number
+
+    def _place_of(self, params: FunctionCallParams) -> contextvars.Context:
+        """Where a body runs: as its handler would, but outside of the ``@tool`` of a worker that has ended already.
+
+        What is queued inside one is held until it ends (``LLMWorker.queue_frame``), and nothing ends it again.
+        """
+        in_worker = hasattr(params.pipeline_worker, "tool_call_active")
+        return self.outside.copy() if in_worker else contextvars.copy_context()
 
     def _known(self, name: str) -> Tool[..., Any]:
         tool = self.tools.get(name)
@@ -157,10 +176,24 @@ class PipecatCalls:
             )
         return tool
 
+    def on_landed(self, call_id: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Let something follow when the answer of a call stands in the context, behind what does so already."""
+        port = self._port
+        if port is None:
+            return
+        before = port.afterwards.get(call_id)
+
+        async def both() -> None:
+            if before is not None:
+                await before()
+            await act()
+
+        port.afterwards[call_id] = both
+
     def on_reported(self, call_id: str, *, silent: bool, updated: Callable[[], Awaitable[None]] | None) -> None:
         """A body has reported, with Pipecat's properties: no reply is wanted, something is to follow the update."""
-        if self._port is not None and updated is not None:
-            self._port.afterwards[call_id] = updated
+        if updated is not None:
+            self.on_landed(call_id, updated)
         generation = self._generations.get(call_id, "")
         batch = self._batches.get(generation, set())
         if silent:
@@ -199,9 +232,11 @@ class PipecatCalls:
             self._ended(name, task)
         else:
             returned = await task
-            if returned is not None:
+            if returned is None:  # it may still report, as long as somebody holds the callback
+                await asyncio.wait({report.value, report.out_of_reach}, return_when=asyncio.FIRST_COMPLETED)
+            if not report.value.done():
                 return returned
-        value = await report.value
+        value = report.value.result()
         self.on_reported(params.tool_call_id, silent=report.silent, updated=report.updated)
         return value
 

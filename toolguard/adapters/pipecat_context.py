@@ -6,15 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from toolguard.core.envelope import plain
-from toolguard.core.outbox import answer_of, interim
+from toolguard.core.outbox import answer_anew, interim
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from toolguard.adapters.pipecat_features import LLMContext
     from toolguard.core.slots import Slot
     from toolguard.core.state import State
 
+INTERIM = frozenset({"still_running", "not_known_yet", "in_doubt"})
+"""Answers of ours that are not the last word."""
 _OPEN = frozenset({"IN_PROGRESS", "CANCELLED"})
 """What Pipecat writes where a call has no result (``LLMAssistantAggregator``), until its result stands there."""
 
@@ -80,20 +82,42 @@ def drop_echoes(context: LLMContext, call_ids: Mapping[str, Any]) -> None:
         context.set_messages(kept)
 
 
-def sweep(context: LLMContext, state: State) -> int:
-    """Rewrite every call that a saved context shows as running or cancelled from the journal; how many there were.
+def sweep(context: LLMContext, state: State, but: Collection[str] = ()) -> None:
+    """Rewrite every call that a context shows without its outcome from the journal, but for those in motion here.
 
-    What a process leaves behind reads ``IN_PROGRESS`` for ever, and the model calls again or waits.
+    What a process leaves behind reads ``IN_PROGRESS`` for ever, and the model calls again or waits. The result stands
+    in the place of a placeholder then, and its news is dropped (O11).
     """
-    slots = {slot.call_id: slot for slot in state.slots.values() if slot.call_id}
-    mended = 0
-    for call_id, message in outputs(context).items():
-        slot = slots.get(call_id)
-        if slot is not None and is_open(message["content"]):
-            answer = answer_of(state, slot) or interim(state, slot)
-            message["content"] = written(result_of(state, slot, answer.text))
-            mended += 1
-    return mended
+    waiting = {call_id: one for call_id, one in outputs(context).items() if call_id not in but and _waits(one)}
+    if not waiting:
+        return
+    slots = {slot.call_id: slot for slot in state.slots.values() if slot.call_id in waiting}
+    told: set[str] = set()
+    for call_id, slot in slots.items():
+        answer = answer_anew(state, slot, set()) or interim(state, slot)
+        waiting[call_id]["content"] = written(result_of(state, slot, answer.text))
+        if not answer.interim:
+            told.add(state.ref(slot.number))
+    kept = [one for one in _all(context) if not _is_news(one, told)]
+    context.set_messages(kept)
+
+
+def _waits(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    if is_open(content):
+        return True
+    told = parsed(content) if isinstance(content, str) and '"toolguard"' in content else None
+    return isinstance(told, dict) and cast("dict[str, Any]", told).get("toolguard") in INTERIM
+
+
+def _is_news(message: object, refs: Collection[str]) -> bool:
+    """Whether a message is news of ours about these calls alone."""
+    if not refs or not isinstance(message, dict) or cast("dict[str, Any]", message).get("role") != "developer":
+        return False
+    content = cast("dict[str, Any]", message).get("content")
+    told = parsed(content) if isinstance(content, str) and '"toolguard"' in content else None
+    about = str(cast("dict[str, Any]", told).get("call", "")) if isinstance(told, dict) else ""
+    return bool(about) and set(about.split(", ")) <= set(refs)
 
 
 def _all(context: LLMContext) -> list[Any]:

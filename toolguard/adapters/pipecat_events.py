@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.pipecat_caller import Caller
@@ -42,6 +43,7 @@ class PipecatEvents:
         self.session = session
         self.port = port
         self.calls = calls
+        calls.outside = contextvars.copy_context()
         self.caller = Caller(session, port)
         self.llms: list[LLMService[Any]] = []
         self._hooks: list[tuple[FrameProcessor, str, Callable[..., Any]]] = []
@@ -60,11 +62,13 @@ class PipecatEvents:
 
     # -- hooks --------------------------------------------------------------------------------------------------
 
-    def listen(self, worker: PipelineWorker) -> None:
-        """Follow every processor of a worker's pipeline that is of interest."""
+    def listen(self, worker: PipelineWorker, *, ends: bool = False) -> None:
+        """Follow every processor of a worker's pipeline that is of interest; where it ``ends``, so does the session."""
         for processor in processors(worker.pipeline):
             if isinstance(processor, LLMService):
                 self.hook(processor)
+                if ends:
+                    self._add(processor, "on_before_process_frame", self._ending)
             elif isinstance(processor, LLMUserAggregator):
                 self._on(processor, "on_before_process_frame", self.caller.hears)
                 self._on(processor, "on_after_process_frame", self.caller.heard)
@@ -100,8 +104,11 @@ class PipecatEvents:
             except Exception as error:  # noqa: BLE001 - never a traceback into Pipecat's tasks
                 self.session.noticed("bad_event", f"{event}: {type(error).__name__}: {error}")
 
-        processor.add_event_handler(event, safe)
-        self._hooks.append((processor, event, safe))
+        self._add(processor, event, safe)
+
+    def _add(self, processor: FrameProcessor, event: str, handler: Callable[..., Any]) -> None:
+        processor.add_event_handler(event, handler)
+        self._hooks.append((processor, event, handler))
 
     # -- the model ----------------------------------------------------------------------------------------------
 
@@ -138,6 +145,7 @@ class PipecatEvents:
             self._end("completed")
         elif isinstance(frame, frames.FunctionCallsStartedFrame):
             self._alone.clear()
+            self._last = 0
             for call in frame.function_calls:
                 self._order.setdefault(call.tool_call_id, len(self._order))
                 if call.function_name in self.calls.tools:
@@ -180,6 +188,17 @@ class PipecatEvents:
             status, self._over = self._over, ""
             self._expected.clear()
             self.session.generation_ended(self._generation, status)
+
+    async def _ending(self, _llm: FrameProcessor, frame: frames.Frame) -> None:
+        """The pipeline ends: what runs is decided before anybody saves the context, or is told of as it stands."""
+        port = self.port
+        if port is None:
+            return
+        if isinstance(frame, frames.EndFrame):
+            await self.session.close("hang_up")
+            await port.flush()
+        elif isinstance(frame, frames.CancelFrame):
+            self.session.answering()
 
     # -- calls --------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from toolguard.engine.port import Parcel
     from toolguard.engine.session import Session
 
-_INTERIM = frozenset({"still_running", "not_known_yet", "in_doubt"})
 _LANDS_WITHIN = 5.0
 """Seconds that a reply waits for results which are on their way through the pipeline, behind audio for example."""
 
@@ -87,8 +86,16 @@ class PipecatPort:
         self._unseen[parcel.item] = call_id, text
         if context is not None and shown.put(context, call_id, text):
             self.arrived.add(call_id)
-        if parcel.form not in _INTERIM:
+        if parcel.form not in shown.INTERIM:
             self._end(call_id, value)
+            self._end_others(session, slot.run)
+
+    def _end_others(self, session: Session, number: int) -> None:
+        """A result has its one showing: other calls of the run, which got a placeholder, have ended for Pipecat too."""
+        run = session.state.runs.get(number)
+        for call_id in [session.state.slots[call].call_id for call in run.calls] if run is not None else ():
+            if call_id in self._texts:
+                self._end(call_id, shown.parsed(self._texts[call_id]))
 
     def _note(self, parcel: Parcel) -> None:
         """News about calls whose answer has been read already: Pipecat's own account of them ends as well."""
@@ -161,6 +168,8 @@ class PipecatPort:
                 self.arrived.add(call_id)
                 if shown.is_open(message["content"]):
                     message["content"] = self._texts[call_id]
+        if self.session is not None:
+            shown.sweep(context, self.session.state, self._texts.keys() | self.calls.keys())
         shown.drop_echoes(context, self._texts)
         told = {str(message.get("content")) for message in context.get_messages() if isinstance(message, dict)}
         for item, (call_id, text) in list(self._unseen.items()):

@@ -11,6 +11,7 @@ from toolguard.engine.port import Parcel, item_id
 from toolguard.engine.questions import Questions
 from toolguard.engine.timers import Timers
 from toolguard.engine.told import Told
+from toolguard.engine.wants import Wants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,15 +52,9 @@ class Delivery:
         self._timers = Timers()
         self._book = Told()
         self.began: dict[str, int] = {}
-        self._silent_batches: set[int] = set()
-        self._wants: list[int] = []
-        self.wanted = 0
-        self.covered = 0
-        self._eager = False
-        self.over = False
+        self._wants = Wants()
+        self._eager = self.over = self._crossed = self._pumping = False
         self._patient = True
-        self._crossed = False
-        self._pumping = False
         self.about: frozenset[int] = frozenset()
         self._after: frozenset[int] = frozenset()
         self.questions = Questions()
@@ -121,20 +116,7 @@ class Delivery:
 
     def silence(self, batch: int) -> None:
         """Nobody wants to hear about this batch by itself: its outputs ask for no reply, sent ones neither (O5)."""
-        self._silent_batches.add(batch)
-        self._wants = [one for one in self._wants if one != batch]
-        if not self._wants:
-            self.covered = self.wanted
-
-    def _want(self, batch: int = 0) -> None:
-        """One more thing to speak about: an output of this batch, or, without one, news or the caller's turn."""
-        self.wanted += 1
-        self._wants.append(batch)
-
-    def _cover(self) -> None:
-        """What is wanted by now has its reply."""
-        self.covered = self.wanted
-        self._wants.clear()
+        self._wants.silence(batch)
 
     def pump(self) -> None:
         """Send what may leave, then ask for speech if it is wanted and the line is free."""
@@ -170,11 +152,11 @@ class Delivery:
         self._ledger.write(r.Sent(item=item, context=state.context, calls=(slot.number,), run=run, form=answer.form))
         if answer.form == "withdrawn":
             return
-        reply = answer.reply and slot.batch not in self._silent_batches
+        reply = answer.reply and not self._wants.silent(slot.batch)
         port.place(Parcel(item, answer.text, (slot.number,), slot.call_id, slot.item, form=answer.form, reply=reply))
         self._book.sent((slot.number,), reply=reply)
         if reply:
-            self._want(slot.batch)
+            self._wants.want(slot.batch)
             self._patient = self._patient and self._waits_for_idle(slot.run)
 
     def _waits_for_idle(self, run: int) -> bool:
@@ -190,20 +172,21 @@ class Delivery:
             if run.number in self._execution.landing:
                 continue
             calls = tuple(run.calls)
+            reply = answer.reply and not all(self._wants.silent(state.slots[call].batch) for call in calls)
             item = item_id(state.session, state.context, calls[0], f"note{run.number}{answer.form}")
             self._ledger.write(
-                r.Noted(run=run.number, calls=calls, text=answer.text, form=answer.form, reply=answer.reply),
+                r.Noted(run=run.number, calls=calls, text=answer.text, form=answer.form, reply=reply),
                 r.Sent(item=item, context=state.context, calls=calls, run=run.number, form=answer.form, note=True),
             )
-            port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=answer.reply))
-            self._book.sent(calls, reply=answer.reply)
-            if answer.reply:
-                self._want()
+            port.place(Parcel(item, answer.text, calls, note=True, form=answer.form, reply=reply))
+            self._book.sent(calls, reply=reply)
+            if reply:
+                self._wants.want()
                 self._patient = self._patient and run.announce == "when_idle"
 
     def _maybe_ask(self) -> None:
         state, port, floor = self._ledger.state, self.port, self.floor
-        if self.over or port is None or self.wanted <= self.covered:
+        if self.over or port is None or not self._wants:
             return
         if not (floor.idle if self._patient else floor.free):
             return
@@ -212,16 +195,16 @@ class Delivery:
         if any(state.slots[n].context == state.context for n in state.unsent) and not self._eager:
             return
         self._eager, self._patient, self._crossed = False, True, False
-        self._cover()
+        self._wants.cover()
         floor.asked = True
         self._ledger.write(
-            r.ReplyAsked(context=state.context, version=self.wanted, calls=tuple(sorted(self._book.fresh)))
+            r.ReplyAsked(context=state.context, version=self._wants.version, calls=tuple(sorted(self._book.fresh)))
         )
         port.ask_reply()
 
     def want_reply(self) -> None:
         """The caller's turn wants an answer: behind placeholders (O2), or when what it takes back has ended (G8)."""
-        self._want()
+        self._wants.want()
         self._patient, self._after = False, self.about
         if not self._awaited():
             self._go_on()
@@ -240,8 +223,7 @@ class Delivery:
         One that is active and was not told of yet has begun without seeing what the reply was asked for.
         """
         self.floor.asked = False
-        self.covered = min(self.covered, self.wanted - 1)
-        self._wants.append(0)
+        self._wants.again()
         self._patient, self._crossed = False, not self.floor.active
         if self._crossed:
             self.floor.expect(self._limits.reply_grace)
@@ -253,7 +235,7 @@ class Delivery:
         floor.active, floor.asked, self._after = generation, False, frozenset()
         self.began[generation] = self._ledger.clock.wall()
         if not self._crossed:
-            self._cover()
+            self._wants.cover()
             self.questions.shown(generation, self._book.began(generation))
         self._crossed = False
         floor.expected()
@@ -273,14 +255,14 @@ class Delivery:
     def cut_off(self, generation: str) -> None:
         """A reply was cut off, or never came: what it told is told again, unless a turn is answered first (O5)."""
         if self._book.again(self._book.cut(generation)):
-            self._want()
+            self._wants.want()
             self.pump()
 
     def not_told(self, calls: Iterable[int]) -> None:
         """The framework does not speak about these answers after all: a reply is asked for when the line is idle."""
         self.floor.asked = False
         self._book.sent(calls, reply=True)
-        self._want()
+        self._wants.want()
         self.pump()
 
     def caller_went_on(self, turn: int) -> None:
@@ -297,13 +279,13 @@ class Delivery:
         self.floor.lost()
         self.floor.away = False
         self._book.forget()
-        self._silent_batches.clear()
-        self._cover()
+        self._wants.forget()
         self._eager, self._crossed, self._patient, self._after = False, False, True, frozenset()
 
     def shown(self, calls: Iterable[int]) -> None:
         """The model sees the answers of these calls from the beginning: its next reply may tell of them (S6)."""
         self._book.sent(calls, reply=True)
+        self._wants.listen()
 
     def line_lost(self) -> None:
         """The connection is gone: the reply that was on it, or was asked for, is owed to the caller (O5)."""
@@ -311,7 +293,7 @@ class Delivery:
         floor.away, self._crossed = True, False
         if floor.active or floor.asked:
             self._book.cut(floor.active)
-            self._want()
+            self._wants.want()
         floor.lost()
 
     def stop_timers(self) -> None:

@@ -52,6 +52,12 @@ class Replies:
             return
         self._w.delivery.close_open_calls()
 
+    def line_taken(self, calls: Iterable[int]) -> bool:
+        """Whether the caller, or a response other than the one that made these calls, has the line (O5)."""
+        floor, slots = self._w.delivery.floor, self.state.slots
+        own = {"", *(slots[call].generation for call in calls if call in slots)}
+        return self.caller_has_floor or floor.active not in own or floor.playing not in own
+
     @property
     def caller_has_floor(self) -> bool:
         """The caller speaks, or the platform is about to answer what they said: outputs ask for no reply now (O5)."""

@@ -25,6 +25,7 @@ _FRAMEWORKS = {
     "RunContextWrapper": {"agents"},
     "ToolContext": {"agents"},
     "FunctionCallParams": {"pipecat"},
+    "FlowManager": {"pipecat"},
 }
 _WRITTEN = re.compile(
     r"\s*(?:typing\.)?(?:Optional\[)?\s*(?:(?:[\w.]+\.)?(?:" + "|".join(_FRAMEWORKS) + r")\b|(?:[\w.]+\.)?Injected\[)"

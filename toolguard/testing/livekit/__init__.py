@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolguard.testing.livekit.clock import one_clock
-from toolguard.testing.livekit.ears import ScriptedEars
+from toolguard.testing.livekit.ears import ScriptedDetector, ScriptedEars
 from toolguard.testing.livekit.line import ENDPOINTING, Line, line, until
 from toolguard.testing.livekit.model import Call, Request, ScriptedModel
 from toolguard.testing.livekit.sound import Loudspeaker, Microphone, QuietVoice
@@ -16,6 +16,7 @@ __all__ = [
     "Microphone",
     "QuietVoice",
     "Request",
+    "ScriptedDetector",
     "ScriptedEars",
     "ScriptedModel",
     "line",

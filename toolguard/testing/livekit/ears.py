@@ -1,11 +1,11 @@
-"""Ears that hear what they are told: sounds, partial words, words, silence."""
+"""Ears that hear what they are told: sounds, partial words, words, silence; and a detector of voices."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from livekit.agents import LanguageCode, stt
+from livekit.agents import LanguageCode, stt, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 
 
@@ -62,6 +62,54 @@ class ScriptedEars(stt.STT[Any]):
         heard = [stt.SpeechData(language=LanguageCode("en"), text=words)] if words else []
         if self._hearing is not None:
             self._hearing.tell(stt.SpeechEvent(type=kind, alternatives=heard))
+
+
+class ScriptedDetector(vad.VAD):
+    """Detects a voice when it is told to: then LiveKit interrupts the agent at once, before a word is understood."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=vad.VADCapabilities(update_interval=0.1))
+        self._detecting: _Detecting | None = None
+
+    def stream(self) -> vad.VADStream:
+        """Begin to listen."""
+        self._detecting = _Detecting(self)
+        return self._detecting
+
+    def starts(self) -> None:
+        """A voice."""
+        self._tell(vad.VADEventType.START_OF_SPEECH, speaking=True)
+        self._tell(vad.VADEventType.INFERENCE_DONE, speaking=True)
+
+    def stops(self) -> None:
+        """Silence."""
+        self._tell(vad.VADEventType.END_OF_SPEECH, speaking=False)
+
+    def _tell(self, kind: vad.VADEventType, *, speaking: bool) -> None:
+        if self._detecting is not None:
+            heard = 0.05 if speaking else 0.0
+            self._detecting.tell(
+                vad.VADEvent(
+                    type=kind,
+                    samples_index=0,
+                    timestamp=asyncio.get_running_loop().time(),
+                    speech_duration=heard,
+                    silence_duration=0.0,
+                    probability=float(speaking),
+                    speaking=speaking,
+                    raw_accumulated_speech=heard,
+                )
+            )
+
+
+class _Detecting(vad.VADStream):
+    def tell(self, event: vad.VADEvent) -> None:
+        if not self._event_ch.closed:
+            self._event_ch.send_nowait(event)
+
+    async def _main_task(self) -> None:
+        async for _frame in self._input_ch:
+            pass
 
 
 class _Hearing(stt.RecognizeStream):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,8 +123,12 @@ class _Answering(llm.LLMStream):
         name = f"answer-{len(self._model.requests)}"
         parts = self._model.script(request)
         if isinstance(parts, AsyncIterable):
-            async for part in parts:
-                self._event_ch.send_nowait(_chunk(name, part))
+            try:
+                async for part in parts:
+                    self._event_ch.send_nowait(_chunk(name, part))
+            finally:
+                if isinstance(parts, AsyncGenerator):
+                    await parts.aclose()
         else:
             for part in parts:
                 self._event_ch.send_nowait(_chunk(name, part))

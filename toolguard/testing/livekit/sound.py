@@ -29,17 +29,42 @@ class QuietVoice(tts.TTS[Any]):
 
     Args:
         seconds: How long a piece of text takes.
+        streaming: Whether it speaks each piece as it comes, and not only whole sentences.
     """
 
-    def __init__(self, seconds: Callable[[str], float] = by_letters) -> None:
-        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=RATE, num_channels=1)
+    def __init__(self, seconds: Callable[[str], float] = by_letters, *, streaming: bool = False) -> None:
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=streaming), sample_rate=RATE, num_channels=1)
         self.seconds = seconds
+        self.pieces: list[tuple[str, float]] = []
+        """What it was given to speak since the loudspeaker was silent last, with how long each piece takes."""
+
+    def takes(self, text: str) -> float:
+        """How long a piece takes that it is about to speak."""
+        seconds = self.seconds(text)
+        self.pieces.append((text, seconds))
+        return seconds
+
+    def heard(self, seconds: float) -> str:
+        """What of it was heard in this time; of a piece that was cut off, so many words."""
+        words = ""
+        for text, takes in self.pieces:
+            if seconds >= takes:
+                words += text
+            else:
+                said = text.split(" ")
+                return words + " ".join(said[: int(len(said) * seconds / takes)])
+            seconds -= takes
+        return words
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
         """Speak a text."""
-        return _Speaking(self, text, conn_options, self.seconds(text))
+        return _Speaking(self, text, conn_options, self.takes(text))
+
+    def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
+        """Speak pieces as they come."""
+        return _Going(self, conn_options)
 
 
 class _Speaking(tts.ChunkedStream):
@@ -51,6 +76,21 @@ class _Speaking(tts.ChunkedStream):
         output_emitter.initialize(request_id="v", sample_rate=RATE, num_channels=1, mime_type="audio/pcm")
         output_emitter.push(b"\0\0" * max(1, int(RATE * self._seconds)))
         output_emitter.flush()
+
+
+class _Going(tts.SynthesizeStream):
+    def __init__(self, voice: QuietVoice, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=voice, conn_options=conn_options)
+        self._voice = voice
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(request_id="v", sample_rate=RATE, num_channels=1, mime_type="audio/pcm", stream=True)
+        output_emitter.start_segment(segment_id="s")
+        async for piece in self._input_ch:
+            if isinstance(piece, str):
+                output_emitter.push(b"\0\0" * max(1, int(RATE * self._voice.takes(piece))))
+            output_emitter.flush()
+        output_emitter.end_segment()
 
 
 class Microphone(AudioInput):
@@ -67,12 +107,16 @@ class Microphone(AudioInput):
 class Loudspeaker(AudioOutput):
     """Plays at the pace of the loop's clock, and can be cut off.
 
+    Args:
+        voice: Whose words it plays: then LiveKit is told which of them were heard.
+
     Attributes:
         played: What was played, as (begin, end, whether it was cut off), in the loop's time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, voice: QuietVoice | None = None) -> None:
         super().__init__(label="loudspeaker", capabilities=AudioOutputCapabilities(pause=False), sample_rate=RATE)
+        self._voice = voice
         self._length = 0.0
         self._began: float | None = None
         self._end: asyncio.TimerHandle | None = None
@@ -107,4 +151,7 @@ class Loudspeaker(AudioOutput):
         played = min(self._length, now - self._began)
         self.played.append((self._began, now, cut))
         self._length, self._began, self._end = 0.0, None, None
-        self.on_playback_finished(playback_position=played, interrupted=cut)
+        heard = self._voice.heard(played) if self._voice is not None and cut else None
+        if self._voice is not None:
+            self._voice.pieces.clear()
+        self.on_playback_finished(playback_position=played, interrupted=cut, synchronized_transcript=heard)

@@ -39,6 +39,10 @@ class Maker(Protocol):
         """Put an item at the end of the conversation."""
         ...
 
+    def known(self, call: Call) -> FunctionCall | None:
+        """The item of a call that was made before under the same id: it is delivered again, and stands there once."""
+        ...
+
     def over(self, response: Response) -> None:
         """A response has ended."""
         ...
@@ -115,12 +119,14 @@ class Response:
     def call(self, call: Call) -> None:
         """A call is complete."""
         self.close()
-        item = FunctionCall(
+        again = self._maker.known(call)
+        item = again or FunctionCall(
             id=self._maker.new_id("item"), call_id=call.call_id, name=call.name, arguments=call.arguments
         )
         self.calls.append(item)
-        self._maker.keep(item)
-        self._maker.tell("called", item)
+        if again is None:
+            self._maker.keep(item)
+        self._maker.tell("called", item.model_copy(update={"arguments": call.arguments}))
 
     def finish(self, status: Status = "completed") -> None:
         """End it; what was not complete stays undone."""

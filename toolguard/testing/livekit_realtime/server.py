@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from livekit.agents.llm import ChatItem
 
-    from toolguard.testing.livekit_realtime.script import By, Script
+    from toolguard.testing.livekit_realtime.script import By, Call, Script
 
 _ids = itertools.count(1)
 
@@ -29,6 +30,7 @@ class Behaviour:
 
     Attributes:
         script: What its model says.
+        connects: Seconds until a new session has its connection.
         round_trip: Seconds that a message and its confirmation need together.
         thinks: Seconds from a request until its response begins.
         transcribes: Seconds from the end of the caller's speech to its transcript.
@@ -39,6 +41,7 @@ class Behaviour:
     """
 
     script: Script
+    connects: float = 0.05
     round_trip: float = 0.05
     thinks: float = 0.05
     transcribes: float = 0.2
@@ -89,6 +92,7 @@ class ScriptedServer:
         self.on_asked: Callable[[Asked], None] = lambda _asked: None
         self._client = tell
         self._turn = ""
+        self._started: dict[str, float] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self.down = Wire(lambda: behaviour.round_trip / 2)
         """What the server tells its client."""
@@ -236,6 +240,11 @@ class ScriptedServer:
         if self.active is response:
             self.active = None
 
+    def known(self, call: Call) -> FunctionCall | None:
+        """The item of a call that was made before under the same id."""
+        made = (one for one in self.items if isinstance(one, FunctionCall) and one.call_id == call.call_id)
+        return next(made, None)
+
     def cancel(self) -> None:
         """The client cancels the response in progress."""
         self.note("cancelled", self.active.id if self.active else "")
@@ -247,6 +256,7 @@ class ScriptedServer:
     def caller_starts(self) -> None:
         """The caller begins to speak."""
         self.speaking, self._turn = True, self.new_id("turn")
+        self._started[self._turn] = time.time()
         if self.active is not None and self.detection.get("interrupt_response"):
             self.active.finish("cancelled")
         self.tell("speech_started")
@@ -279,7 +289,7 @@ class ScriptedServer:
 
     def caller_said(self, words: str, item: str = "") -> None:
         """The words of a turn are understood, by default those of the newest one."""
-        self.tell("transcript", item or self._turn, words, True)
+        self.tell("transcript", item or self._turn, words, True, self._started.get(item or self._turn))
 
     # -- the line -----------------------------------------------------------------------------------------------
 

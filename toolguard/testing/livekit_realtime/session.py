@@ -51,6 +51,8 @@ class ScriptedSession(RealtimeSession[str]):
         self.updates: list[tuple[float, str]] = []
         self.closed = False
         self._up = Wire(lambda: model.behaviour.round_trip / 2)
+        self._up.hold()
+        asyncio.get_running_loop().call_later(model.behaviour.connects, self._up.go_on)
         self._mirror = Mirror(self.server, self._up)
         self._tools = ToolContext.empty()
         self._numbers = itertools.count(1)
@@ -240,14 +242,14 @@ class ScriptedSession(RealtimeSession[str]):
     def _speech_stopped(self) -> None:
         self.emit("input_speech_stopped", InputSpeechStoppedEvent(user_transcription_enabled=True))
 
-    def _transcript(self, item: str, words: str, final: bool) -> None:
+    def _transcript(self, item: str, words: str, final: bool, began: float | None = None) -> None:
         if not self.capabilities.user_transcription:
             return
         if final:
             self._mirror.worded(item, words)
         self.emit(
             "input_audio_transcription_completed",
-            InputTranscriptionCompleted(item_id=item, transcript=words, is_final=final),
+            InputTranscriptionCompleted(item_id=item, transcript=words, is_final=final, turn_started_at=began),
         )
 
     # -- the line -----------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -65,7 +66,7 @@ class Asked:
 
 Part = str | Called | Sequence[Called]
 """Something that the model does: words, a call, or several calls at once."""
-Script = Callable[[Asked], Iterable[Part] | AsyncIterator[Part]]
+Script = Callable[[Asked], Iterable[Part] | AsyncGenerator[Part, None]]
 """What the model does when it is asked; asynchronous where its parts come one after the other."""
 
 
@@ -81,8 +82,10 @@ class ScriptedModel(LLMService[Any]):
     """
 
     def __init__(self, script: Script, **options: Any) -> None:
-        settings = LLMSettings(**{one.name: None for one in dataclasses.fields(LLMSettings) if one.name != "extra"})
-        super().__init__(settings=settings, **options)
+        unset: dict[str, Any] = dict.fromkeys(
+            one.name for one in dataclasses.fields(LLMSettings) if one.name != "extra"
+        )
+        super().__init__(settings=LLMSettings(**unset), **options)
         self.script = script
         self.requests: list[Asked] = []
 
@@ -100,9 +103,10 @@ class ScriptedModel(LLMService[Any]):
         self.requests.append(asked)
         parts = self.script(asked)
         await self.push_frame(LLMFullResponseStartFrame())
-        if isinstance(parts, AsyncIterator):
-            async for part in parts:
-                await self._do(part, context)
+        if isinstance(parts, AsyncGenerator):
+            async with aclosing(parts):
+                async for part in parts:
+                    await self._do(part, context)
         else:
             for part in parts:
                 await self._do(part, context)

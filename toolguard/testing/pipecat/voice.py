@@ -37,6 +37,7 @@ class ScriptedVoice(FrameProcessor):
     Attributes:
         heard: What was heard, piece by piece.
         stopped_at: Loop time at which an interruption stopped it, or found it silent.
+        cuts: Where an interruption stopped it: the loop's time, the text, and the seconds of it that were heard.
     """
 
     def __init__(self, seconds: Callable[[str], float] = by_length) -> None:
@@ -45,6 +46,8 @@ class ScriptedVoice(FrameProcessor):
         self._speaking = False
         self.heard: list[str] = []
         self.stopped_at: list[float] = []
+        self.cuts: list[tuple[float, str, float]] = []
+        self._text, self._began = "", 0.0
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Speak texts, be silent when interrupted, pass everything else on."""
@@ -57,7 +60,11 @@ class ScriptedVoice(FrameProcessor):
             await self._silence()
             return
         if isinstance(frame, InterruptionFrame):
-            self.stopped_at.append(asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self.stopped_at.append(now)
+            if self._text:
+                self.cuts.append((now, self._text, now - self._began))
+                self._text = ""
             await self._silence()
         await self.push_frame(frame, direction)
         if isinstance(frame, LLMFullResponseEndFrame):
@@ -68,12 +75,14 @@ class ScriptedVoice(FrameProcessor):
             self._speaking = True
             await self.broadcast_frame(BotStartedSpeakingFrame)
         words = text.split()
+        self._text, self._began = text.strip(), asyncio.get_running_loop().time()
         for word in words:
             await asyncio.sleep(self._seconds(text) / len(words))
             self.heard.append(word)
             spoken = TTSTextFrame(word, "word")
             spoken.append_to_context = keep
             await self.push_frame(spoken)
+        self._text = ""
 
     async def _silence(self) -> None:
         if self._speaking:

@@ -121,6 +121,7 @@ class ContextStage(Stage):
         self.responses: list[Responded] = []
         self._queued: list[tuple[str, list[Step]]] = []
         self._opened: dict[str, Turn] = {}
+        self._staged = 0
 
     @property
     def open(self) -> bool:
@@ -142,6 +143,8 @@ class ContextStage(Stage):
         queued = self._queued.pop(0) if self._queued else None
         named = self.claim() if queued is None else None
         name = queued[0] if queued is not None else named.name if named is not None else ""
+        staged = by == "platform" and self._staged > 0
+        self._staged -= staged
         self.requests.append(
             Request(
                 at=self.now(),
@@ -152,6 +155,7 @@ class ContextStage(Stage):
                 items=tuple(items),
                 problems=problems_of(items),
                 line=line,
+                staged=staged,
             )
         )
         if queued is not None:
@@ -170,7 +174,12 @@ class ContextStage(Stage):
         """The platform asks for it when its first step is due."""
         await self.until(named.own[0].at)
         if not named.begun and self.open:
-            self.side.asks("platform")
+            self._begins()
+
+    def _begins(self) -> None:
+        """The timeline begins a response by itself."""
+        self._staged += 1
+        self.side.asks("platform")
 
     # -- the caller ---------------------------------------------------------------------------------------------
 
@@ -204,13 +213,13 @@ class ContextStage(Stage):
         """A call reaches the application: the model makes it (again), under the same id."""
         made = Step(at=step.at, who="model", does="calls", call=step.call, tool=step.tool, args=step.args)
         self._queued.append((step.generation, [made]))
-        self.side.asks("platform")
+        self._begins()
 
     def begins_response(self, step: Step) -> None:
         """The platform asks for a response by itself, which stays open until it is ended."""
         held = Step(at=step.at, who="model", does="waits", keep=True)
         self._queued.append((step.generation, [held]))
-        self.side.asks("platform")
+        self._begins()
 
     def ends_response(self, step: Step) -> None:
         """The platform's response ends."""

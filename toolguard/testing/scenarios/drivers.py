@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from toolguard.testing.scenarios.livekit_realtime_driver import LiveKitRealtime
-from toolguard.testing.scenarios.livekit_realtime_naive import NaiveLiveKitRealtime
-from toolguard.testing.scenarios.realtime_driver import OpenAIRealtime
-from toolguard.testing.scenarios.realtime_naive import NaiveRealtime
+import importlib
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from toolguard.testing.scenarios.kit import Driver
 
-ADAPTERS: tuple[str, ...] = ("openai_realtime", "livekit_realtime")
+_DRIVERS: Mapping[str, tuple[str, str]] = {
+    "openai_realtime": ("realtime_driver:OpenAIRealtime", "realtime_naive:NaiveRealtime"),
+    "livekit": ("livekit_driver:LiveKit", "livekit_naive:NaiveLiveKit"),
+    "livekit_realtime": (
+        "livekit_realtime_driver:LiveKitRealtime",
+        "livekit_realtime_driver:NaiveLiveKitRealtime",
+    ),
+    "pipecat": ("pipecat_driver:Pipecat", "pipecat_naive:NaivePipecat"),
+}
+"""Where an adapter's guarded and naive driver are: imported when they are asked for, with what they need."""
+ADAPTERS: tuple[str, ...] = tuple(_DRIVERS)
 """The adapters that scenarios are played over."""
 
 
@@ -22,7 +30,7 @@ def guarded(adapter: str) -> Driver:
     Raises:
         KeyError: There is none of this name.
     """
-    return {"openai_realtime": OpenAIRealtime, "livekit_realtime": LiveKitRealtime}[adapter]()
+    return _driver(_DRIVERS[adapter][0])
 
 
 def naive(adapter: str) -> Driver:
@@ -31,4 +39,9 @@ def naive(adapter: str) -> Driver:
     Raises:
         KeyError: There is none of this name.
     """
-    return {"openai_realtime": NaiveRealtime, "livekit_realtime": NaiveLiveKitRealtime}[adapter]()
+    return _driver(_DRIVERS[adapter][1])
+
+
+def _driver(where: str) -> Driver:
+    module, _, name = where.partition(":")
+    return cast("Driver", getattr(importlib.import_module(f"toolguard.testing.scenarios.{module}"), name)())

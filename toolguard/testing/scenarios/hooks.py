@@ -17,6 +17,7 @@ HOOKS: Mapping[str, str] = {
     "half_calls": "a call that can be seen before its arguments are complete",
     "refused_replies": "a provider that refuses a reply while another one is active",
     "fixed_speech": "a platform that can be told not to stop its speech for the caller",
+    "replaced_responses": "a framework that replaces a response because the caller's turn goes on",
     "frame_order": "frames of a call that reach the client one by one, so that their order can be changed",
     "tool_choice": "a way for the session to tell its model not to call tools, and a model that does it all the same",
 }

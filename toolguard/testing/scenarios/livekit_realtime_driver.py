@@ -1,119 +1,49 @@
-"""Plays scenarios over a real LiveKit session with a scripted speech-to-speech model, guarded."""
+"""Plays scenarios over a real LiveKit session with a scripted speech-to-speech model, guarded and naive."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from toolguard.adapters.livekit import function_tools, protect
-from toolguard.testing.scenarios.agents import cuts_of, forms_of
-from toolguard.testing.scenarios.evidence import EPOCH, journal_of
-from toolguard.testing.scenarios.ground import virtual
-from toolguard.testing.scenarios.livekit_realtime_naive import OverLiveKitRealtime
-from toolguard.testing.scenarios.livekit_realtime_setting import FIRST, Setting
-from toolguard.testing.scenarios.second_process import contend, play_first
-from toolguard.testing.scenarios.troubles import torn_down
+from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.livekit_driver import LiveKit
+from toolguard.testing.scenarios.livekit_naive import NaiveLiveKit
+from toolguard.testing.scenarios.livekit_realtime_setting import RealtimeSetting
+from toolguard.testing.scenarios.livekit_realtime_stage import LiveKitRealtimeStage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from toolguard.engine.guard import Guard
-    from toolguard.engine.session import Session
-    from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.played import Played
-
-SESSION = "call-1"
-
-
-class LiveKitRealtime(OverLiveKitRealtime):
-    """The guarded application: LiveKit's own session, inside ``protect``."""
-
-    guarded = True
-
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=True)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        played = setting.played(self.name, guarded=True)
-        entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
-        return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
-            process = _Process(setting)
-            if any(step.verb == "process.rival" for step in script.steps) and since is not None:
-                setting.app["rivals"] = await contend(setting, SESSION)
-            await process.begin()
-            with torn_down():
-                try:
-                    await setting.go(process.again)
-                    setting.app["unheard"] = process.guard.unheard(SESSION)
-                finally:
-                    await process.end()
-            await setting.settle()
-        return setting
+NAME = "livekit_realtime"
+LACKS: Mapping[str, str] = MappingProxyType(
+    {
+        "cancel_frame": "livekit/agents/llm/realtime.py, RealtimeSession: no event cancels a call by its id",
+        "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
+        "frame_order": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
+        "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
+        "second_line": "livekit/agents/llm/realtime.py, RealtimeSession: a plugin replaces its connection by itself",
+        "half_calls": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
+    }
+)
+HAS = frozenset(HOOKS) - set(LACKS)
+VERBS = LiveKitRealtimeStage.verbs - {"model.opens_call", "model.adds_arguments"}
 
 
-class _Process:
-    """The guarded application's process: a guard, and LiveKit's session inside ``protect``."""
+class LiveKitRealtime(LiveKit):
+    """The guarded application: the same as over a pipeline, with another kind of model."""
 
-    guard: Guard
-    session: Session
+    name = NAME
+    hooks = HAS
+    lacks = LACKS
+    verbs = VERBS
+    place = RealtimeSetting
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
-        self._stack = AsyncExitStack()
-        self._tools: list[Any] = []
 
-    async def begin(self) -> None:
-        setting, script = self._setting, self._setting.script
-        tools = setting.workshop.guarded()
-        guard = self.guard = setting.guard(tools)
-        await self._stack.enter_async_context(guard)
-        for beside in script.beside:
-            self._stack.enter_context(beside(guard, setting.app))
-        setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
-        room = setting.connect()
-        protected = protect(room, guard, id=SESSION, agent=FIRST)
-        self.session = setting.app["session"] = await self._stack.enter_async_context(protected)
-        setting.stage.application = self
-        setting.workshop.conversation = self
-        self._tools = function_tools(tools)
-        await room.start(setting.agent(FIRST, self._tools))
+class NaiveLiveKitRealtime(NaiveLiveKit):
+    """The application of the reports, with another kind of model."""
 
-    # -- what the application does ------------------------------------------------------------------------------
-
-    async def hand_off(self, *, to: str) -> None:
-        """What a hand-off tool of the application does."""
-        await self.session.hand_off(to=to, in_place=True)
-        self._setting.room.update_agent(self._setting.agent(to, self._tools))
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts."""
-        self.session.facts.keep(**facts)
-
-    def compact(self, keep_last: int) -> None:
-        """Shorten the history."""
-        app, packet = self._setting.app, self.session.packet
-        app["cuts"], app["rendered"], app["packet"] = cuts_of(packet), forms_of(packet, keep_last), packet
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
-
-    async def end(self) -> None:
-        if self._setting.stage.store is not None:
-            self._setting.stage.store.live()
-        self._setting.side.open = False
-        await self._setting.leave()
-        await self._stack.aclose()
-
-    async def again(self) -> None:
-        """As a supervisor restarts it: in good order, over the same store."""
-        await self.guard.close()
-        await self.end()
-        self._stack = AsyncExitStack()
-        self._setting.side.open = True
-        await self.begin()
+    name = NAME
+    hooks = HAS
+    lacks = LACKS
+    verbs = VERBS
+    place = RealtimeSetting

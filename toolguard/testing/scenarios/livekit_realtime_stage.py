@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from livekit.agents.llm import ChatMessage, FunctionCall, FunctionCallOutput
-
 from toolguard.testing.livekit_realtime import Call
-from toolguard.testing.scenarios.context_stage import ContextStage
-from toolguard.testing.scenarios.played import Item, Request
+from toolguard.testing.scenarios.livekit_stage import LiveKitStage, PipelineSide, items_of
+from toolguard.testing.scenarios.played import Request
 from toolguard.testing.scenarios.realtime_network import arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from livekit.agents import AgentSession
-    from livekit.agents.llm import ChatItem
-
+    from toolguard.testing.livekit import QuietVoice
     from toolguard.testing.livekit_realtime import Asked, Response, ScriptedRealtimeModel, ScriptedServer
     from toolguard.testing.scenarios.context_stage import By, Turn
     from toolguard.testing.scenarios.data import Step
@@ -25,21 +19,19 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.stage import Named
 
 
-class RealtimeSide:
+_FILLER = "Say exactly this"
+
+
+class RealtimeSide(PipelineSide):
     """The framework's side of a play: the caller is heard by the model's server.
 
     Args:
         model: The model.
-
-    Attributes:
-        room: The ``AgentSession`` that has the conversation.
     """
 
-    room: AgentSession[None]
-
     def __init__(self, model: ScriptedRealtimeModel) -> None:
+        super().__init__()
         self._model = model
-        self.open = True
 
     @property
     def server(self) -> ScriptedServer:
@@ -69,27 +61,25 @@ class RealtimeSide:
         else:
             self.server.respond("platform", at_once=True)
 
-    def interrupts(self) -> None:
-        """The application stops the agent's speech."""
-        self.room.interrupt()
 
-
-class LiveKitRealtimeStage(ContextStage):
+class LiveKitRealtimeStage(LiveKitStage):
     """One play.
 
     Args:
         script: What to play.
         side: The framework's side.
         base: Loop time of the timeline's zero.
+        model: The model, which says what the timeline has for it.
     """
 
     side: RealtimeSide
+    voice: QuietVoice
+    """Knows how long what is said takes: LiveKit is told which words were heard, as its rooms tell it."""
 
     def __init__(self, script: Script, side: RealtimeSide, base: float, model: ScriptedRealtimeModel) -> None:
         super().__init__(script, side, base, {"caller.stops": LiveKitRealtimeStage.hushes})
         self._model = model
-        self._turns: dict[Response, Turn] = {}
-        model.behaviour.script = self.answers
+        model.behaviour.script = self.replies
 
     def hushes(self, step: Step) -> None:
         """The caller stops; the model has heard the words, whenever they are transcribed."""
@@ -102,29 +92,30 @@ class LiveKitRealtimeStage(ContextStage):
         await self.until(named.own[0].at)
         while self.side.server.active is not None and not named.begun and self.open:  # noqa: ASYNC110 - no bell
             await asyncio.sleep(0.01)
-        if not named.begun and self.open:
-            self.side.asks("platform")
+        await super().begin_in_time(named)
 
     # -- the model ----------------------------------------------------------------------------------------------
 
-    def answers(self, asked: Asked) -> None:
+    def replies(self, asked: Asked) -> None:
         """The server's model has been asked: the response is made by the timeline."""
-        servers = [session.server for session in self._model.sessions]
-        line = next(at for at, server in enumerate(servers) if server.asked and server.asked[-1] is asked)
-        response = servers[line].responses[-1]
-        turn = self.asked(items_of(asked.context.items), by=asked.by, line=line, speaking=asked.speaking)
-        response.on_ended = lambda status: self._ended(turn, status)
+        response = self.side.server.responses[-1]
+        if _FILLER in asked.instructions:
+            said = asked.instructions.rpartition(_FILLER)[2]
+            fields = {"instructions": said}
+            self.requests.append(Request(self.now(), asked.by, accepted=True, aside=True, fields=fields))
+            response.say(said, 1.0)
+            response.finish()
+            return
+        turn = self.asked(items_of(asked.context.items), by=asked.by, line=self.line, speaking=asked.speaking)
+        response.on_ended = turn.ended
         self.spawn(self._make(response, turn))
 
-    def _ended(self, turn: Turn, status: str) -> None:
-        turn.ended(status)
-
-    @staticmethod
-    async def _make(response: Response, turn: Turn) -> None:
+    async def _make(self, response: Response, turn: Turn) -> None:
         async for step in turn:
             if not response.active:
                 return
             if step.does == "says":
+                self.voice.pieces.append((step.text, step.ms / 1000))
                 response.say(step.text, step.ms / 1000)
             else:
                 response.call(Call(step.tool, step.call, arguments_of(step)))
@@ -140,19 +131,4 @@ class LiveKitRealtimeStage(ContextStage):
         ]
 
 
-LiveKitRealtimeStage.verbs = ContextStage.verbs
-
-
-def items_of(items: Sequence[ChatItem]) -> tuple[Item, ...]:
-    """LiveKit's items as every judge reads them."""
-    return tuple(made for item in items if (made := _item(item)) is not None)
-
-
-def _item(item: ChatItem) -> Item | None:
-    if isinstance(item, FunctionCall):
-        return Item(kind="call", id=item.id, text=f"{item.name} {item.arguments}", call=item.call_id)
-    if isinstance(item, FunctionCallOutput):
-        return Item(kind="output", id=item.id, text=item.output, call=item.call_id)
-    if isinstance(item, ChatMessage):
-        return Item(kind="message", id=item.id, text=item.text_content or "", role=item.role)
-    return None
+LiveKitRealtimeStage.verbs = LiveKitStage.verbs

@@ -44,6 +44,7 @@ class Request:
         aside: Whether it stays outside the conversation (a filler).
         fields: What the client asked for in particular.
         line: On which connection: the how-manieth of the play, from 0.
+        staged: Whether nobody has asked for it: the timeline begins this response by itself.
     """
 
     at: float
@@ -56,6 +57,7 @@ class Request:
     aside: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     line: int = 0
+    staged: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class Played:
 
     def replies_after(self, at: float) -> list[Request]:
         """Requests for speech that were accepted at or after a time."""
-        return [one for one in self.requests if one.accepted and not one.aside and one.at >= at]
+        return [one for one in self.requests if one.accepted and not (one.aside or one.staged) and one.at >= at]
 
     # -- the ledger ---------------------------------------------------------------------------------------------
 

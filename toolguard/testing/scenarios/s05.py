@@ -23,7 +23,7 @@ def _queued(script: Script) -> Script:
     return rest.with_steps(monday, ending, tuesday, done)
 
 
-@variant("S05", "read")
+@variant("S05", "read", needs=("replaced_responses",))
 def _read(script: Script) -> Script:
     """The discarded response only looks something up, which ends while the next one is long over."""
     returns = Step(at=3100, who="tool", does="returns", call="c1", value={"hours": "9 to 5"})
@@ -77,7 +77,8 @@ def what_waited_behind_is_dropped_too(played: Played) -> None:
     must(days == ["Tuesday"], f"booked: {days}")
     must(played.effects("end_call") == 0, "the caller was hung up on")
     for call in ("c0", "c1"):
-        must('"superseded"' in played.answer(call).text, f"{call} was answered: {played.answer(call).text}")
+        text = played.answer(call).text
+        must('"superseded"' in text or '"cancelled"' in text, f"{call} was answered: {text}")
     must('"order"' in played.answer("c9").text, f"c9 was answered: {played.answer('c9').text}")
 
 

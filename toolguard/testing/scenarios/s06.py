@@ -64,7 +64,7 @@ def the_output_is_there_before_the_next_reply(played: Played) -> None:
     plays=("main", "slow"),
     saboteur=Saboteur(
         "toolguard/engine/delivery.py",
-        old="reply = answer.reply and slot.batch not in self._silent_batches",
+        old="reply = answer.reply and not self._wants.silent(slot.batch)",
         new="reply = answer.reply",
     ),
 )

@@ -117,9 +117,9 @@ def being_refused_ends_nothing(played: Played) -> None:
     "S08.4",
     plays=("two_results", "two_responses"),
     saboteur=Saboteur(
-        "toolguard/engine/delivery.py",
-        old="        self.covered = self.wanted\n        self._wants.clear()",
-        new="        self.covered += 1\n        self._wants.clear()",
+        "toolguard/engine/wants.py",
+        old="        self._covered = self.version\n        self._batches.clear()",
+        new="        self._covered += 1\n        self._batches.clear()",
     ),
 )
 def two_results_make_one_reply(played: Played) -> None:

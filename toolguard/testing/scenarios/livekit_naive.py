@@ -1,4 +1,4 @@
-"""The application of the reports, over LiveKit with a speech-to-speech model: plain tools, LiveKit's own defaults."""
+"""The application of the reports, over a LiveKit pipeline: plain tools, LiveKit's own defaults."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from livekit.agents import function_tool
 from toolguard.testing.scenarios.agents import naive_forms
 from toolguard.testing.scenarios.ground import virtual
 from toolguard.testing.scenarios.hooks import HOOKS
-from toolguard.testing.scenarios.livekit_realtime_setting import FIRST, Setting
-from toolguard.testing.scenarios.livekit_realtime_stage import LiveKitRealtimeStage
+from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
+from toolguard.testing.scenarios.livekit_stage import LiveKitStage
 from toolguard.testing.scenarios.second_process import play_first
 from toolguard.testing.scenarios.troubles import torn_down
 
@@ -23,20 +23,27 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.played import Played
 
 _LACKS = {
-    "cancel_frame": "livekit/agents/llm/realtime.py, RealtimeSession: no event cancels a call by its id",
+    "cancel_frame": "livekit/agents/llm/llm.py, ChatChunk: no chunk cancels a call by its id",
     "http_calls": "livekit/agents/voice/generation.py, perform_tool_executions: calls come from the model alone",
-    "frame_order": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
-    "half_calls": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
+    "frame_order": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
+    "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
+    "replaced_responses": "livekit/agents/voice/agent_activity.py, AgentActivity.on_end_of_turn: what is said "
+    "next is a turn of its own",
+    "second_line": "livekit/agents/llm/llm.py, LLM.chat: each request is one of its own, no line could break",
+    "fixed_speech": "livekit/agents/voice/agent_activity.py, AgentActivity._interrupt_by_audio_activity: a speech that "
+    "is not to be interrupted drops the caller's turn",
+    "half_calls": "livekit/agents/llm/llm.py, FunctionToolCall: calls come as wholes",
 }
 
 
-class OverLiveKitRealtime:
-    """What both drivers over LiveKit with a realtime model have."""
+class OverLiveKit:
+    """What both drivers over a LiveKit pipeline have."""
 
-    name = "livekit_realtime"
+    name = "livekit"
     hooks: frozenset[str] = frozenset(HOOKS) - set(_LACKS)
     lacks: Mapping[str, str] = MappingProxyType(_LACKS)
-    verbs = LiveKitRealtimeStage.verbs
+    verbs = LiveKitStage.verbs
+    place = Setting
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
         raise NotImplementedError
@@ -47,7 +54,7 @@ class OverLiveKitRealtime:
             runner.run(self._play(script, room, faults))
 
 
-class NaiveLiveKitRealtime(OverLiveKitRealtime):
+class NaiveLiveKit(OverLiveKit):
     """The application of the reports: LiveKit's own tools and defaults."""
 
     guarded = False
@@ -60,7 +67,7 @@ class NaiveLiveKitRealtime(OverLiveKitRealtime):
         return setting.played(self.name, guarded=False)
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
+        async with self.place(script, room, faults, since) as setting:
             app = _NaiveApp(setting)
             await app.begin()
             with torn_down():
@@ -84,7 +91,8 @@ class _NaiveApp:
 
     async def hand_off(self, *, to: str) -> None:
         """What a hand-off tool of the application does."""
-        self._setting.room.update_agent(self._setting.agent(to, self._tools))
+        room = self._setting.room
+        room.update_agent(self._setting.agent(to, self._tools, room.current_agent))
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """It keeps what was said, and nothing else."""

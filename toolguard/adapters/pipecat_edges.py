@@ -1,0 +1,144 @@
+"""Transitions of a flow: asked for by a guarded edge, made once when the calls of its response have their answers."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from pipecat.flows import NO_RESPONSE, TRANSITION_IN_YAML
+
+from toolguard.adapters.pipecat_events import processors
+from toolguard.adapters.pipecat_features import LLMAssistantAggregator, frames
+from toolguard.tools.ambient import BENCH
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pipecat.flows import FlowManager, NodeConfig
+
+    from toolguard.adapters.pipecat_events import PipecatEvents
+    from toolguard.core.slots import Slot
+
+PATIENCE = 4.0
+"""Seconds that a transition waits for the other writes of its response, and for calls that nobody guards (O9)."""
+_ACKNOWLEDGED = {"status": "acknowledged"}
+"""The result of an edge that has none, as Flows gives it."""
+
+
+class Edges:
+    """The transitions of one flow.
+
+    Args:
+        flow: Its manager.
+    """
+
+    def __init__(self, flow: FlowManager) -> None:
+        self.flow = flow
+        self._events: PipecatEvents | None = None
+        self._next: NodeConfig | None = None
+        self._foreign: set[str] = set()
+        self._limit: asyncio.TimerHandle | None = None
+        self._moving: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def following(self, events: PipecatEvents) -> Generator[None]:
+        """Follow the calls of a conversation, guarded or not, for as long as it lasts."""
+        self._events = events
+        found = [one for one in processors(self.flow.worker.pipeline) if isinstance(one, LLMAssistantAggregator)]
+        for aggregator in found:
+            aggregator.add_event_handler("on_after_process_frame", self._passed)
+        try:
+            yield
+        finally:
+            for aggregator in found:
+                aggregator.remove_event_handler("on_after_process_frame", self._passed)
+            self._stop_waiting()
+            if self._moving is not None:
+                self._moving.cancel()
+
+    # -- what a body answers ------------------------------------------------------------------------------------
+
+    def taken_apart(self, answer: Any) -> Any:
+        """The result in what a flow's function returned; where it names a node, the flow will go there."""
+        result, node = cast("tuple[Any, Any]", answer) if _is_consolidated(answer) else (answer, None)
+        events, slot = self._events, self._slot()
+        if events is None or slot is None:
+            return result
+        if node is NO_RESPONSE:
+            events.calls.on_reported(slot.call_id, silent=True, updated=None)
+        elif node is TRANSITION_IN_YAML:
+            events.session.noticed("flow_from_file", f"{slot.tool} is an edge of a flow from a file; the node stays")
+        elif node:
+            self._announced(events, slot, cast("NodeConfig", node))
+        return _ACKNOWLEDGED if result is None else result
+
+    def _slot(self) -> Slot | None:
+        bench, events = BENCH.get(), self._events
+        if bench is None or events is None:
+            return None
+        return events.session.state.slots.get(int(bench.view().ref.rpartition("/")[2]))
+
+    def _announced(self, events: PipecatEvents, slot: Slot, node: NodeConfig) -> None:
+        """An edge has had its effect: nobody is to speak about its response, the next node brings its own words."""
+        once = [node]
+
+        async def landed() -> None:
+            if once:
+                self._wanted(once.pop())
+
+        state = events.session.state
+        for call in (state.slots[number] for number in state.runs[slot.run].calls):
+            events.session.interrupted(call.generation)
+            events.calls.on_reported(call.call_id, silent=True, updated=landed)
+
+    # -- when the node changes ----------------------------------------------------------------------------------
+
+    def _wanted(self, node: NodeConfig) -> None:
+        """The edge's result stands in the context; of several edges the last one counts, as in Flows."""
+        self._next = node
+        if self._limit is None:
+            self._limit = asyncio.get_running_loop().call_later(PATIENCE, self._move)
+        self._look()
+
+    def _passed(self, _aggregator: object, frame: frames.Frame) -> None:
+        """A call began or ended as the context sees it."""
+        if isinstance(frame, frames.FunctionCallInProgressFrame):
+            if self._events is not None and frame.tool_call_id not in self._events.calls.params:
+                self._foreign.add(frame.tool_call_id)
+        elif isinstance(frame, frames.FunctionCallResultFrame | frames.FunctionCallCancelFrame):
+            self._foreign.discard(frame.tool_call_id)
+            self._look()
+
+    def _look(self) -> None:
+        if self._next is not None and not self._foreign and not self._writing():
+            self._move()
+
+    def _writing(self) -> bool:
+        if self._events is None:
+            return False
+        state = self._events.session.state
+        return any(state.runs[number].effect.writes for number in state.open_runs)
+
+    def _move(self) -> None:
+        self._stop_waiting()
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._change(), name="toolguard:flow")
+
+    def _stop_waiting(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    async def _change(self) -> None:
+        while self._next is not None and self._events is not None:
+            node, self._next = self._next, None
+            try:
+                await self.flow.set_node_from_config(node)
+            except Exception as error:  # noqa: BLE001 - the trail says so, the conversation goes on in its node
+                self._events.session.noticed("flow_refused", f"{type(error).__name__}: {error}")
+
+
+def _is_consolidated(answer: Any) -> bool:
+    """Whether a function answers ``(result, next_node)``; a direct function always does."""
+    return isinstance(answer, tuple) and len(cast("tuple[Any, ...]", answer)) == 2  # noqa: PLR2004 - a pair

@@ -1,0 +1,159 @@
+"""Plays scenarios over a real Pipecat pipeline with scripted ends, guarded."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from toolguard.adapters.pipecat import function_schemas, protect
+from toolguard.testing.scenarios.agents import LINGERS, apart, cuts_of, forms_of
+from toolguard.testing.scenarios.evidence import EPOCH, journal_of
+from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.pipecat_naive import OverPipecat
+from toolguard.testing.scenarios.pipecat_setting import PipecatSetting
+from toolguard.testing.scenarios.second_process import contend, play_first
+from toolguard.testing.scenarios.troubles import torn_down
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from toolguard.core.packet import HandoffPacket
+    from toolguard.engine.guard import Guard
+    from toolguard.engine.session import Session
+    from toolguard.testing.pipecat import Line
+    from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.played import Played
+
+SESSION = "call-1"
+
+
+class Pipecat(OverPipecat):
+    """The guarded application: it runs its pipeline inside ``protect``, and leaves the tools to toolguard."""
+
+    guarded = True
+
+    def play(self, script: Script, room: Room) -> Played:
+        """Play a script to its end."""
+        since = play_first(script, room, adapter=self.name, guarded=True)
+        with virtual() as (runner, faults):
+            setting = runner.run(self._play(script, room, faults, since))
+        entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
+        return replace(setting.played(guarded=True), entries=entries, open_calls=open_calls, sessions=sessions)
+
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
+        async with PipecatSetting(script, room, faults, since) as setting:
+            process = _Process(setting)
+            if any(step.verb == "process.rival" for step in script.steps) and since is not None:
+                setting.app["rivals"] = await contend(setting, SESSION)
+            await process.begin()
+            with torn_down():
+                try:
+                    await setting.go(process.again)
+                    setting.app["unheard"] = process.guard.unheard(SESSION)
+                finally:
+                    await process.end()
+            await setting.settle()
+        return setting
+
+
+class _Process:
+    """The guarded application's process: a guard, and sessions over its pipelines."""
+
+    guard: Guard
+    session: Session
+
+    def __init__(self, setting: PipecatSetting) -> None:
+        self._setting = setting
+        self._stack = AsyncExitStack()
+        self._agents: list[AsyncExitStack] = []
+        self._moves: list[asyncio.Task[None]] = []
+
+    async def begin(self, messages: list[Any] | None = None) -> None:
+        setting, script = self._setting, self._setting.script
+        tools = setting.workshop.guarded()
+        guard = self.guard = setting.guard(tools)
+        await self._stack.enter_async_context(guard)
+        for beside in script.beside:
+            self._stack.enter_context(beside(guard, setting.app))
+        setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
+        line = setting.line(function_schemas(tools), messages or ())
+        await self._talks(line, protect(line.worker, guard, id=SESSION, agent="A" if apart(script) else "agent"))
+
+    async def _talks(self, line: Line, protecting: Any) -> None:
+        """An agent has the conversation, on its own pipeline."""
+        setting, stack = self._setting, AsyncExitStack()
+        self._agents.append(stack)
+        session = await stack.enter_async_context(protecting)
+        await stack.enter_async_context(await setting.run(line))
+        self.session = setting.app["session"] = session
+        setting.stage.application = self
+        setting.workshop.conversation = _Conversation(setting, session, self._move if apart(setting.script) else None)
+
+    # -- what the application does ------------------------------------------------------------------------------
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """Keep facts."""
+        self.session.facts.keep(**facts)
+
+    def compact(self, keep_last: int) -> None:
+        """Shorten the history."""
+        app, packet = self._setting.app, self.session.packet
+        app["cuts"], app["rendered"], app["packet"] = cuts_of(packet), forms_of(packet, keep_last), packet
+
+    def change_provider(self) -> None:
+        """Give the shortened history to other providers."""
+        self._setting.app["changed"] = self._setting.app["rendered"]
+
+    def _move(self, to: str, packet: HandoffPacket) -> None:
+        self._setting.app.setdefault("packets", []).append(packet)
+        self._moves.append(asyncio.create_task(self._moved(to, packet.to_json()), name="moving"))
+
+    async def _moved(self, to: str, packet: bytes) -> None:
+        """The next agent has a pipeline of its own; the one before it is left a little later."""
+        setting, before = self._setting, self._agents[-1]
+        tools = setting.workshop.guarded()
+        line = setting.line(function_schemas(tools), [{"role": "system", "content": f"You are {to}."}])
+        await self._talks(line, protect(line.worker, self.guard, packet=packet, agent=to, tools=tools))
+        setting.app.setdefault("moved", []).append(setting.stage.now())
+        setting.floors.append((setting.stage.now(), to))
+        await asyncio.sleep(LINGERS)
+        self._agents.remove(before)
+        await before.aclose()
+
+    async def end(self) -> None:
+        for move in self._moves:
+            move.cancel()
+            with suppress(asyncio.CancelledError):
+                await move
+        if self._setting.stage.store is not None:
+            self._setting.stage.store.live()
+        for agent in reversed(self._agents):
+            await agent.aclose()
+        self._agents.clear()
+        await self._stack.aclose()
+
+    async def again(self) -> None:
+        """As a supervisor restarts it: in good order, with the context that it has kept, over the same store."""
+        await self.guard.close()
+        kept = list(self._setting.lines[-1].context.get_messages())
+        await self.end()
+        await self.begin(kept)
+
+
+class _Conversation:
+    """What a hand-off tool of the application does: hand over, and say who speaks from now on."""
+
+    def __init__(self, setting: PipecatSetting, session: Session, move: Any) -> None:
+        self._setting = setting
+        self._session = session
+        self._move = move
+
+    async def hand_off(self, *, to: str) -> None:
+        """Hand over."""
+        packet = await self._session.hand_off(to=to, in_place=self._move is None)
+        if self._move is not None:
+            self._move(to, packet)
+            return
+        self._setting.floors.append((self._setting.stage.now(), to))

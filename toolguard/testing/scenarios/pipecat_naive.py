@@ -1,0 +1,177 @@
+"""The same pipeline as a Pipecat bot has it without toolguard, with Pipecat's own defaults: what is then lost."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextlib import AsyncExitStack, suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+
+from toolguard.testing.scenarios.agents import LINGERS, apart
+from toolguard.testing.scenarios.context_stage import ContextStage
+from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.pipecat_setting import PipecatSetting
+from toolguard.testing.scenarios.second_process import play_first
+from toolguard.testing.scenarios.troubles import torn_down
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipecat.services.llm_service import FunctionCallParams
+
+    from toolguard.testing.pipecat import Line
+    from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.played import Played
+
+_NO_HOOKS: Mapping[str, str] = MappingProxyType(
+    {
+        "cancel_frame": "pipecat/frames/frames.py FunctionCallCancelFrame: Pipecat tells of its own cancelling; no "
+        "provider's message is one",
+        "http_calls": "pipecat/services/llm_service.py LLMService.run_function_calls: calls come from the model alone",
+        "half_calls": "pipecat/services/llm_service.py LLMService.run_function_calls: services hand on whole calls only",
+        "second_line": "pipecat/services/llm_service.py LLMService: services connect to their providers by themselves",
+        "refused_replies": "pipecat/processors/aggregators/llm_response_universal.py LLMAssistantAggregator: a reply is "
+        "held or run, and nobody refuses it",
+        "fixed_speech": "pipecat/processors/frame_processor.py FrameProcessor.broadcast_interruption: speech stops in "
+        "every pipeline whose caller may interrupt",
+        "frame_order": "pipecat/services/llm_service.py LLMService._run_function_call: the frames of a call have one "
+        "order",
+        "tool_choice": "pipecat/processors/aggregators/llm_context.py LLMContext.set_tool_choice: it is for the "
+        "provider, which then makes no calls",
+    }
+)
+
+
+class OverPipecat:
+    """What both drivers over Pipecat have; their process can be made to die in the middle of a play."""
+
+    name = "pipecat"
+    hooks: frozenset[str] = frozenset(HOOKS) - _NO_HOOKS.keys()
+    lacks = _NO_HOOKS
+    verbs = ContextStage.verbs
+
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
+        raise NotImplementedError
+
+    def play_until_death(self, script: Script, room: Room) -> None:
+        """Play in a process that kills itself on the way."""
+        with virtual() as (runner, faults):
+            runner.run(self._play(script, room, faults))
+
+
+class NaivePipecat(OverPipecat):
+    """The application of the reports: plain handlers, and whatever Pipecat does by itself."""
+
+    guarded = False
+
+    def play(self, script: Script, room: Room) -> Played:
+        """Play a script to its end."""
+        since = play_first(script, room, adapter=self.name, guarded=False)
+        with virtual() as (runner, faults):
+            setting = runner.run(self._play(script, room, faults, since))
+        return setting.played(guarded=False)
+
+    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
+        async with PipecatSetting(script, room, faults, since) as setting:
+            app = _NaiveApp(setting)
+            await app.begin()
+            with torn_down():
+                try:
+                    await setting.go(app.again)
+                finally:
+                    await app.end()
+        return setting
+
+
+class _NaiveApp:
+    def __init__(self, setting: PipecatSetting) -> None:
+        self._setting = setting
+        self._tools = setting.workshop.naive()
+        self._running: list[AsyncExitStack] = []
+        self._moves: set[asyncio.Task[None]] = set()
+
+    async def begin(self, messages: list[Any] | None = None) -> None:
+        setting = self._setting
+        line = setting.line(self._schemas(), messages or ())
+        self._running.append(await setting.run(line))
+        setting.stage.application = self
+        setting.workshop.conversation = self
+
+    def _schemas(self) -> list[FunctionSchema]:
+        return [
+            FunctionSchema(
+                name=one["name"],
+                description=one["description"],
+                properties=one["parameters"]["properties"],
+                required=one["parameters"]["required"],
+                handler=_handler(self._tools[one["name"]]),
+            )
+            for one in self._setting.workshop.schemas()
+        ]
+
+    def keep(self, facts: Mapping[str, Any]) -> None:
+        """It keeps what was said, and nothing else."""
+
+    def compact(self, keep_last: int) -> None:
+        """Shorten the history to its last messages, whatever they are."""
+        messages = self._line.context.get_messages()
+        app = self._setting.app
+        app["cuts"] = {keep: messages[len(messages) - keep :] for keep in range(len(messages) + 1)}
+        app["rendered"] = {"chat_completions": app["cuts"][min(keep_last, len(messages))]}
+
+    def change_provider(self) -> None:
+        """Give the shortened history to other providers."""
+        self._setting.app["changed"] = self._setting.app["rendered"]
+
+    @property
+    def _line(self) -> Line:
+        return self._setting.lines[-1]
+
+    async def hand_off(self, *, to: str) -> None:
+        """Somebody else speaks from now on: on another pipeline, or in this one."""
+        if not apart(self._setting.script):
+            self._setting.floors.append((self._setting.stage.now(), to))
+            return
+        task = asyncio.create_task(self._moved(to), name="moving")
+        self._moves.add(task)
+        task.add_done_callback(self._moves.discard)
+
+    async def _moved(self, to: str) -> None:
+        """The next agent begins in a pipeline of its own and is told who it is."""
+        setting, before = self._setting, self._running[-1]
+        await self.begin([{"role": "system", "content": f"You are {to}."}])
+        setting.app.setdefault("moved", []).append(setting.stage.now())
+        setting.floors.append((setting.stage.now(), to))
+        setting.side.asks("client")
+        await asyncio.sleep(LINGERS)
+        self._running.remove(before)
+        await before.aclose()
+
+    async def again(self) -> None:
+        """It starts again with the context that it has kept."""
+        kept = list(self._line.context.get_messages())
+        await self.end()
+        await self.begin(kept)
+
+    async def end(self) -> None:
+        for move in list(self._moves):
+            move.cancel()
+            with suppress(asyncio.CancelledError):
+                await move
+        for running in reversed(self._running):
+            await running.aclose()
+        self._running.clear()
+
+
+def _handler(tool: Callable[..., Any]) -> Callable[[FunctionCallParams], Any]:
+    async def handle(params: FunctionCallParams) -> None:
+        result = tool(**params.arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        await params.result_callback(result)
+
+    return cast("Callable[[FunctionCallParams], Any]", handle)
