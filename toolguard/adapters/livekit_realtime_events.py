@@ -75,6 +75,16 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         if asked and self.way_out is not None:
             self.way_out.look()
 
+    def named(self, response: str) -> None:
+        """The provider's name of the response that has begun last."""
+        if self.replies is not None:
+            self.replies.named(response)
+
+    def finished(self, response: str, *, cancelled: bool) -> None:
+        """All of a response has come, or will not come."""
+        if self.replies is not None:
+            self.replies.finished(response, cancelled=cancelled)
+
     def _speech_created(self, event: agents.SpeechCreatedEvent) -> None:
         if event.source == "say" or self.replies is None:
             return

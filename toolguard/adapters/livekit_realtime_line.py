@@ -32,6 +32,14 @@ class Hearing(Protocol):
         """A response has begun."""
         ...
 
+    def named(self, response: str) -> None:
+        """The provider's name of the response that has begun last."""
+        ...
+
+    def finished(self, response: str, *, cancelled: bool) -> None:
+        """All of a response has come."""
+        ...
+
     def met(self, line: agents.llm.RealtimeSession[Any]) -> None:
         """A realtime session has begun."""
         ...
@@ -64,6 +72,7 @@ class Line:
             "generation_created": self._created,
             "remote_item_added": self._item_added,
             "session_reconnected": self._reconnected,
+            "metrics_collected": self._measured,
             SERVER_EVENT: hearing.saw,
         }
 
@@ -83,7 +92,9 @@ class Line:
             found = self._room.current_agent.realtime_llm_session
         except RuntimeError:
             return False
-        if found is not self._now:
+        if found is self._now:
+            self._hearing.met(found)
+        else:
             self._detach()
             self._now = found
             self._hearing.met(found)
@@ -116,14 +127,24 @@ class Line:
 
     def _created(self, event: agents.llm.GenerationCreatedEvent) -> None:
         self._skipped = False
+        named = event.response_id or ""
         if event.user_initiated:
             self._hearing.created(self._room.current_speech, asked=True)
+            self._hearing.named(named)
         else:
-            asyncio.get_running_loop().call_soon(self._was_scheduled)
+            asyncio.get_running_loop().call_soon(self._was_scheduled, named)
 
-    def _was_scheduled(self) -> None:
+    def _was_scheduled(self, named: str) -> None:
         """LiveKit skips a response that comes while it changes agents: its calls are run by nobody."""
         self._skipped, self._scheduled = not self._scheduled, False
+        if not self._skipped:
+            self._hearing.named(named)
+
+    def _measured(self, event: Any) -> None:
+        """The plugins measure a response when it has ended."""
+        named = getattr(event, "request_id", "")
+        if named and getattr(event, "type", "") == "realtime_model_metrics":
+            self._hearing.finished(named, cancelled=bool(event.cancelled))
 
     def _item_added(self, event: agents.llm.RemoteItemAddedEvent) -> None:
         item = event.item

@@ -41,10 +41,13 @@ class RealtimeMoves(Moves):
         port.lay([*port.as_known(self._lacking(agent), agent), *words], agent)
         if isinstance(self._caller, RealtimeCaller):
             self._caller.handed_over = True
+        self._session.on_amended = lambda: None  # the provider has it: what ends from here on is news
         self._session.shows("hand-off")
-        self._session.amendable = False  # the provider has it: what ends from here on is news
-        if words:
-            self._session.wants_reply()
+        asked = port.take_back()
+        if asked or words:
+            self._session.begin()
+        if asked:
+            self._session.reply_refused("another agent has the conversation now, and replies")
 
     async def leaves(self, agent: agents.Agent) -> None:
         """An agent is about to go: LiveKit waits for all its calls, so they are answered now (H6)."""

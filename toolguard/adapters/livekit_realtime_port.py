@@ -26,6 +26,8 @@ PASSES_WITHIN = 1.0
 GIVE_AGAIN = 3
 PAUSE = 0.5
 """Seconds until what the provider has not taken is given to it again."""
+BEGINS_WITHIN = 10.0
+LOOKS_EVERY = 0.02
 CALM_WITHIN = 10.0
 """Seconds that news waits for the agent's speech to end; then it is given all the same (H6)."""
 REPLIES = 3
@@ -75,14 +77,19 @@ class LiveKitRealtimePort(LiveKitPort):
         self.is_cut_off: Callable[[str], bool] = lambda _call_id: False
         """Whether the speech of a call was interrupted; the calls' side says so."""
         self._last: RealtimeSession | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self.agent: agents.Agent | None = None
+        """The agent that has begun last."""
         self.calm = asyncio.Event()
         """Nothing is being said, and nothing about to be."""
         self.calm.set()
 
     def met(self, line: RealtimeSession) -> None:
         """The agent that has the conversation now has this realtime session."""
-        self._able, self._last = line.capabilities, line
-        self.turns.met(line)
+        known, self._last = line is self._last, line
+        self._able, self.agent = line.capabilities, self._room.current_agent
+        if not known:
+            self.turns.met(line)
         self._judge()
 
     def _judge(self) -> None:
@@ -150,9 +157,20 @@ class LiveKitRealtimePort(LiveKitPort):
                 self._notice("not_taken", f"the provider has not taken an output: {error}")
 
     def _may_reply(self, parcel: Parcel) -> bool:
-        """Whether LiveKit may reply to an output by itself: it would also while the caller speaks (O5)."""
+        """Whether LiveKit may reply to an output by itself: it would also while the caller speaks (O5).
+
+        Where another agent is about to take over, that one has the next word.
+        """
         taken = self.session is not None and self.session.line_taken(parcel.calls)
-        return self.answers_by_itself or not (taken or self.is_cut_off(parcel.call_id))
+        leaving = self._room.current_agent is not self.agent
+        return self.answers_by_itself or not (taken or leaving or self.is_cut_off(parcel.call_id))
+
+    def take_back(self) -> bool:
+        """Ask for no reply that is still to be asked for; True where there was one."""
+        asking, self._asking = self._asking, set()
+        for task in asking:
+            task.cancel()
+        return bool(asking)
 
     def expect(self, call: agents.FunctionCall) -> asyncio.Future[agents.ToolResult]:
         """The future of a call's output, one for all that wait for the same call."""
@@ -248,7 +266,10 @@ class LiveKitRealtimePort(LiveKitPort):
                     found.append(made[item.call_id] if same and item.call_id in made else item)
             elif isinstance(item, agents.FunctionCallOutput):
                 same = item.call_id in given and given[item.call_id].output == item.output
-                found.append(given[item.call_id] if same else item)
+                known = given[item.call_id] if same else item
+                call = own.get(item.call_id) or made.get(item.call_id)
+                at = item.created_at if call is None else call.created_at
+                found.append(known.model_copy(update={"created_at": at}))  # right behind its call
             else:
                 found.append(item)
         return found
@@ -339,20 +360,31 @@ class LiveKitRealtimePort(LiveKitPort):
         await super()._note(parcel)
 
     async def _reply(self, before: int) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
         while self._giving:
             await asyncio.wait(self._giving)
         if not await self._idle() or self.responses != before or self.session is None:
             return
         handle = self._room.generate_reply()
         await handle.wait_for_playout()
+        if task is not None:
+            self._asking.discard(task)
         if self.responses == before:
             error = handle.exception()
             self._refused(str(error) if error is not None else "it was interrupted before it began")
 
     async def _idle(self) -> bool:
-        """Wait until nobody speaks; False where the conversation is over."""
+        """Wait until nobody speaks, and no agent is about to take over; False where the conversation is over."""
         try:
+            async with asyncio.timeout(BEGINS_WITHIN):
+                while self.line is None or self._room.current_agent is not self.agent:  # noqa: ASYNC110 - no bell
+                    await asyncio.sleep(LOOKS_EVERY)
             await self._room.wait_for_idle()
+        except TimeoutError:
+            return False
         except Exception as error:  # LiveKit does not export the class of it
             if type(error).__name__ != "ActivityClosedError":
                 raise

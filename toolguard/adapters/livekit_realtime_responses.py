@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
     from toolguard.engine.session import Session
 
-QUIET = 5.0
+QUIET = 1.0
 """Seconds after its last call at which a response counts as complete where LiveKit has not told."""
 
 
@@ -32,6 +32,8 @@ class RealtimeResponses(Responses):
         self._way_out = port
         self._open: dict[str, Response] = {}
         self._complete: dict[str, asyncio.TimerHandle] = {}
+        self._newest: Response | None = None
+        self._names: dict[str, Response] = {}
         self._replies: dict[str, frozenset[str]] = {}
         self.on_over: Callable[[], None] = lambda: None
         """Called when a response has ended."""
@@ -50,11 +52,22 @@ class RealtimeResponses(Responses):
             return
         response.begun = True
         self._last[response.handle.id] = self._open[response.id] = response
-        self.since_stop = response
+        self.since_stop = self._newest = response
         self._replies.pop(response.id, None)
         self._way_out.began()
         self._way_out.calm.clear()
         self._session.generation_began(response.id)
+
+    def named(self, name: str) -> None:
+        """The provider's name of the response that has begun last."""
+        if name and self._newest is not None:
+            self._names[name] = self._newest
+
+    def finished(self, name: str, *, cancelled: bool) -> None:
+        """The provider says that a response has ended."""
+        response = self._names.pop(name, None)
+        if response is not None:
+            self.over(response, "cancelled" if cancelled else "completed")
 
     def of_call(self, context: agents.RunContext[Any]) -> tuple[Response, int]:
         """The response that made a call, and the call's place in it; it is complete when LiveKit says so."""
@@ -63,7 +76,8 @@ class RealtimeResponses(Responses):
         timer = self._complete.pop(response.id, None)
         if timer is not None:
             timer.cancel()
-        self._complete[response.id] = asyncio.get_running_loop().call_later(QUIET, self.over, response)
+        if response not in self._names.values():  # a plugin that measures says when it has ended
+            self._complete[response.id] = asyncio.get_running_loop().call_later(QUIET, self.over, response)
         return found
 
     # -- ends ---------------------------------------------------------------------------------------------------
@@ -115,6 +129,7 @@ class RealtimeResponses(Responses):
     def lost(self) -> None:
         """The provider's connection is gone, and with it whatever was being said."""
         self._open.clear()
+        self._names.clear()
         for timer in self._complete.values():
             timer.cancel()
         self._complete.clear()

@@ -136,6 +136,6 @@ class Response:
         self.status, self.ended = status, asyncio.get_running_loop().time()
         if self._making is not None and self._making is not asyncio.current_task():
             self._making.cancel()
-        self._maker.tell("response_done", status)
+        self._maker.tell("response_done", self.id, status)
         self._maker.over(self)
         self.on_ended(status)

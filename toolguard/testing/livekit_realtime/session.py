@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit.agents.llm import (
@@ -19,6 +20,7 @@ from livekit.agents.llm import (
     RemoteItemAddedEvent,
     ToolContext,
 )
+from livekit.agents.metrics import RealtimeModelMetrics
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import is_given
 
@@ -228,8 +230,18 @@ class ScriptedSession(RealtimeSession[str]):
         if self._now is not None:
             self._now.calls.send_nowait(call.model_copy())
 
-    def _response_done(self, _status: str) -> None:
+    def _response_done(self, response: str, status: str) -> None:
         self._end_generation()
+        self.emit(
+            "metrics_collected",
+            RealtimeModelMetrics(
+                request_id=response,
+                timestamp=time.time(),
+                cancelled=status == "cancelled",
+                input_token_details=RealtimeModelMetrics.InputTokenDetails(),
+                output_token_details=RealtimeModelMetrics.OutputTokenDetails(),
+            ),
+        )
 
     def _end_generation(self) -> None:
         if self._now is not None:

@@ -14,6 +14,7 @@ HOOKS: Mapping[str, str] = {
     "second_line": "opening the provider's connection again within the play",
     "second_process": "another process that goes on with the session",
     "http_calls": "calls that come in as web requests",
+    "repeated_ids": "a call that comes again under its id while it runs",
     "half_calls": "a call that can be seen before its arguments are complete",
     "refused_replies": "a provider that refuses a reply while another one is active",
     "fixed_speech": "a platform that can be told not to stop its speech for the caller",

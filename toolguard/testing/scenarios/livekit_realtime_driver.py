@@ -22,6 +22,7 @@ LACKS: Mapping[str, str] = MappingProxyType(
         "frame_order": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
         "refused_replies": "livekit/agents/voice/agent_activity.py, AgentActivity._schedule_speech: replies queue up",
         "second_line": "livekit/agents/llm/realtime.py, RealtimeSession: a plugin replaces its connection by itself",
+        "repeated_ids": "livekit/agents/voice/tool_executor.py, _ToolExecutor.execute: it refuses a running id",
         "half_calls": "livekit/agents/llm/realtime.py, GenerationCreatedEvent.function_stream: calls come as wholes",
     }
 )

@@ -115,7 +115,8 @@ class LiveKitRealtimeStage(LiveKitStage):
             if not response.active:
                 return
             if step.does == "says":
-                self.voice.pieces.append((step.text, step.ms / 1000))
+                if step.ms:
+                    self.voice.pieces.append((step.text, step.ms / 1000))
                 response.say(step.text, step.ms / 1000)
             else:
                 response.call(Call(step.tool, step.call, arguments_of(step)))

@@ -19,7 +19,7 @@ _RESTARTED = ("restarted", "restarted_while_committing", "restarted_with_probe")
 _RESTART = Step(at=3000, who="process", does="restarts")
 
 
-@variant("S07", "concurrent")
+@variant("S07", "concurrent", needs=("repeated_ids",))
 def _concurrent(script: Script) -> Script:
     """The second delivery comes while the first one runs, before its commit, the third one after it."""
     early = script.without(lambda step: step.verb == "platform.sends" and step.nth > 1)
@@ -27,7 +27,7 @@ def _concurrent(script: Script) -> Script:
     return early.without(lambda step: step.who == "network").with_steps(*again)
 
 
-@variant("S07", "other_arguments")
+@variant("S07", "other_arguments", needs=("repeated_ids",))
 def _other_arguments(script: Script) -> Script:
     return (
         script.with_step("platform.sends", at=0)
