@@ -64,6 +64,15 @@ class Billing(Agent):
         self.session.generate_reply()
 
 
+async def to_billing(context: RunContext[Phone]) -> Agent:
+    """Hand the caller over to the billing desk."""
+    return context.userdata.next_agent()
+
+
+alone = function_tool(to_billing)
+guarded = function_tool(toolguard.mutation(identity=(), repeat="allow")(to_billing))
+
+
 class Phone:
     """One conversation.
 
@@ -86,7 +95,7 @@ class Phone:
         self.next_model = self.model if reused else self._model()
         turns: Any = {"turn_detection": "realtime_llm"}
         self.session: AgentSession[Any] = AgentSession(
-            llm=self.model, vad=None, aec_warmup_duration=None, turn_handling=turns
+            llm=self.model, vad=None, aec_warmup_duration=None, turn_handling=turns, userdata=self
         )
         speaker = Loudspeaker()
         self.session.input.audio, self.session.output.audio = Microphone(), speaker
@@ -109,7 +118,9 @@ class Phone:
             await self._stack.enter_async_context(
                 protect(self.session, self._guard, id=f"conv-{id(self)}-{next(_calls)}")
             )
-        await self.session.start(Agent(instructions="You work at a front desk.", tools=[self._transfer()]))
+        await self.session.start(
+            Agent(instructions="You work at a front desk.", tools=[alone if self._guard is None else guarded])
+        )
 
     async def talk(self) -> None:
         """Talk for ten turns; from then on the line is as slow as it is set."""
@@ -129,21 +140,11 @@ class Phone:
             await self._heard.wait()
         await asyncio.sleep(0.002)  # what LiveKit does behind the end of a speech
 
-    def _next(self) -> Billing:
+    def next_agent(self) -> Billing:
+        """Make the billing desk."""
         more: dict[str, Any] = {"chat_ctx": self.session.history.copy()} if self._copied else {}
         self.billing = Billing(llm=self.next_model, **more)
         return self.billing
-
-    def _transfer(self) -> Any:
-        phone = self
-
-        async def to_billing(context: RunContext[Any]) -> Agent:
-            """Hand the caller over to the billing desk."""
-            return phone._next()
-
-        if self._guard is None:
-            return function_tool(to_billing)
-        return function_tool(toolguard.mutation(identity=(), repeat="allow")(to_billing))
 
     async def handed_over(self) -> Timing:
         """Ask for the billing desk, and wait until it has greeted."""
