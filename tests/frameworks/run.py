@@ -73,6 +73,7 @@ def _play(suite: Suite, ground: Ground, options: argparse.Namespace, report: Pat
         str(ground.python), "-m", "pytest", "-q", "--tb=native", "-p", "no:cacheprovider", "--timeout", str(options.timeout),
         "--continue-on-collection-errors", "--junitxml", str(report), "-p", "bounded", *suite.options,
     ]  # fmt: skip
+    command += [f"--ignore={path}" for path in suite.left_out]
     if tally is not None:
         command += ["-p", suite.plugins.get(options.guarded, next(iter(suite.plugins.values())))]
     environment = {name: value for name, value in os.environ.items() if not name.endswith(_KEYS)}

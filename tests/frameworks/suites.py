@@ -19,6 +19,7 @@ class Suite:
         needs: What its tests import besides.
         plugins: Our pytest plugins, by the way in which they guard a tool: where it is called, where it is declared.
         options: pytest's options for the part of the suite that runs without keys.
+        left_out: Files that can hang the whole run, with and without the guard, where the tests are older than the code.
         environment: Environment variables that make the suite the same every time.
     """
 
@@ -31,6 +32,7 @@ class Suite:
     needs: tuple[str, ...]
     plugins: dict[str, str]
     options: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -50,6 +52,7 @@ SUITES = {
         ),
         plugins={"declared": "guarded_livekit_declared", "called": "guarded_livekit"},
         options=("--unit", "--allow-uncategorized"),
+        left_out=("tests/test_plugin_openai_stt_context.py",),
         environment=(("LK_TEST_CONCURRENCY", "0"),),
     ),
     "pipecat": Suite(
