@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET  # the files are pytest's own
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Verdict:
         unsteady: Tests that did not end the same in all plain runs.
         watched: What the guarded runs counted, each: calls that went through observe mode, tools, what could not be guarded.
         totals: How many tests ended how, in each run.
+        once: Tests that differed the first time and not when they were run again.
     """
 
     suite: str
@@ -60,11 +61,33 @@ class Verdict:
     unsteady: list[str]
     watched: list[dict[str, Any]] = field(default_factory=list)
     totals: dict[str, dict[str, int]] = field(default_factory=dict)
+    once: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def same(self) -> bool:
         """Whether the two sets are equal."""
         return not self.lost and not self.gained
+
+    @property
+    def differing(self) -> dict[str, list[str]]:
+        """All tests in which the sets differ."""
+        return {**self.lost, **self.gained}
+
+    def files(self, root: Path) -> list[str]:
+        """The files of those tests: JUnit names a test by its module and class."""
+        found: set[str] = set()
+        for name in self.differing:
+            parts = name.partition("::")[0].split(".")
+            paths = ("/".join(parts[:end]) + ".py" for end in range(len(parts), 0, -1))
+            found.update(path for path in paths if (root / path).is_file())
+        return sorted(found)
+
+    def after(self, again: Verdict) -> Verdict:
+        """This verdict, with what differed the second time as well."""
+        lost = {name: fates + again.lost[name] for name, fates in self.lost.items() if name in again.lost}
+        gained = {name: fates + again.gained[name] for name, fates in self.gained.items() if name in again.gained}
+        once = {name: fates for name, fates in self.differing.items() if name not in {**lost, **gained}}
+        return replace(self, lost=lost, gained=gained, once=once)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -111,7 +134,11 @@ def told(verdict: Verdict) -> str:
     if verdict.unsteady:
         lines.append(f"  end differently from one plain run to the next: {len(verdict.unsteady)}")
         lines += [f"    {name}" for name in verdict.unsteady]
-    for title, names in (("only pass plain", verdict.lost), ("only pass guarded", verdict.gained)):
+    for title, names in (
+        ("only pass plain", verdict.lost),
+        ("only pass guarded", verdict.gained),
+        ("differed the first time and not when run again", verdict.once),
+    ):
         lines += [f"  {title}: {len(names)}"] if names else []
         lines += [f"    {name}: {', '.join(fates)}" for name, fates in names.items()]
     lines.append("the same set" if verdict.same else "NOT the same set")
