@@ -35,22 +35,35 @@ class Timing:
     """How long a hand-off took, in seconds.
 
     Attributes:
-        ready: From the hand-off's begin, which is the transfer's return, until the next agent is ready.
+        ready: From the hand-off's begin, where LiveKit changes the agent, until the next agent is ready.
         reply: From there to its first sound.
-        whole: From the model's call of the transfer to that sound.
+        returned: From the return of the transfer's body to that sound: the journal, and the output's way to the provider.
+        called: From the model's call of the transfer to that sound.
     """
 
     ready: float
     reply: float
-    whole: float
+    returned: float
+    called: float
+
+
+class Session(AgentSession[Any]):
+    """Notes when a hand-off begins."""
+
+    changed = 0.0
+
+    def update_agent(self, agent: Agent) -> None:
+        """The hand-off begins."""
+        self.changed = time.perf_counter()
+        super().update_agent(agent)
 
 
 class Billing(Agent):
     """The agent that is handed the conversation, and greets.
 
     Attributes:
-        made: When the transfer made it: the hand-off begins.
-        entered: When LiveKit had made it ready, on the performance counter.
+        made: When the transfer's body made it, on the performance counter.
+        entered: When LiveKit had made it ready.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -94,9 +107,7 @@ class Phone:
         self.model = self._model()
         self.next_model = self.model if reused else self._model()
         turns: Any = {"turn_detection": "realtime_llm"}
-        self.session: AgentSession[Any] = AgentSession(
-            llm=self.model, vad=None, aec_warmup_duration=None, turn_handling=turns, userdata=self
-        )
+        self.session = Session(llm=self.model, vad=None, aec_warmup_duration=None, turn_handling=turns, userdata=self)
         speaker = Loudspeaker()
         self.session.input.audio, self.session.output.audio = Microphone(), speaker
         speaker.on("playback_started", lambda _event: self._sounds.append(time.perf_counter()))
@@ -155,4 +166,5 @@ class Phone:
             await self._heard.wait()
         sound, billing = self._sounds[-1], self.billing
         assert billing is not None
-        return Timing(billing.entered - billing.made, sound - billing.made, sound - self._asked[before])
+        begin = self.session.changed
+        return Timing(billing.entered - begin, sound - begin, sound - billing.made, sound - self._asked[before])
