@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.services.llm_service import FunctionCallParams
-from pipecat_bots import Bot, form, until
+from pipecat_bots import Bot, form, now, until
 
 import toolguard
 from toolguard import Guard, Phase
@@ -73,6 +73,7 @@ async def guarded(sentence):
                     await microphone.plays(SPEECH / sentence[0])
                     meanwhile = list(world.booked)
                     await bot.transcribed(sentence[1])
+                    bot.said_at = now()
             return meanwhile, world.booked, conversation.state.runs[1], bot
 
 
@@ -90,6 +91,7 @@ async def test_a_backchannel_that_the_detector_hears_holds_the_booking_and_lets_
     assert run.phase is Phase.DONE
     shown = bot.llm.requests[-1].messages
     assert any(RESULT in str(one.get("content")).replace(": ", ":") for one in shown), shown
+    assert bot.llm.requests[-1].at - bot.said_at < 2.5, "Pipecat waits for five seconds where a turn has no words"
 
 
 async def test_a_silent_caller_interrupts_nothing():

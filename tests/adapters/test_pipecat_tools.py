@@ -251,16 +251,27 @@ async def test_a_tool_of_no_conversation_is_refused_and_says_what_to_do():
     assert "protect(worker, guard" in errors[0]
 
 
-async def test_a_tool_that_the_guard_does_not_know_is_refused_and_says_what_to_do():
+async def test_a_tool_that_only_the_context_lists_is_guarded_like_the_guards_own():
     world = World()
-    errors = []
-    async with guarded(once(Called("book", "a", {"day": "Monday"})), guard=Guard("memory:"), name="c") as (on, _):
+    async with guarded(once(Called("book", "a", {"day": "Monday"})), guard=Guard("memory:"), name="c") as (on, held):
         on.context.set_tools([world.book()])
+        await on.caller.speaks("book")
+        await told(on)
+        assert held.state.runs[1].phase is toolguard.Phase.DONE
+    assert world.booked == ["Monday"]
+
+
+async def test_a_tool_that_the_context_lists_under_a_name_of_the_guards_is_refused():
+    first, second = World(), World()
+    errors = []
+    calls = once(Called("book", "a", {"day": "Monday"}))
+    async with guarded(calls, guard=Guard("memory:", tools=[first.book()]), name="c") as (on, _):
+        on.context.set_tools([second.book()])
         on.model.add_event_handler("on_error", lambda _llm, error: errors.append(error.error))
         await on.caller.speaks("book")
         await told(on)
-    assert "Guard(..., tools=[book])" in errors[0]
-    assert world.booked == []
+    assert "two tools are named book" in errors[0]
+    assert first.booked == second.booked == []
 
 
 async def test_a_tool_that_is_registered_twice_is_run_once():

@@ -8,6 +8,8 @@ import sys
 import pytest
 from examples_kit import EXAMPLES, load
 
+from toolguard.testing.virtual import run_virtual
+
 SAYS = {
     "policy_in_code": ["onset -> hold: a large amount waits", "addition -> hold", "correction -> stop"],
     "approval": [
@@ -28,6 +30,20 @@ SAYS = {
     ],
     "committing_inside": ["Booking(slot='Mon 10:00', patient='Ana')\n[stopped] conv-42/2", "booked: [Booking"],
 }
+PHONES = {
+    "pipecat_booking": [
+        "caller: no wait, make it Tuesday\ncaller: mm-hmm\nagent: You have Tue 09:00.",
+        "conv-42/1 book_slot {'slot': 'Mon 10:00'} cancelled",
+        "conv-42/2 book_slot {'slot': 'Tue 09:00'} done",
+        "booked: ['Tue 09:00']",
+    ],
+    "livekit_booking": [
+        "agent: You have Tue 09:00.",
+        "conv-42/1 book_slot {'slot': 'Mon 10:00'} cancelled",
+        "booked: ['Tue 09:00']",
+    ],
+}
+"""Agents with a caller of their own, whose time passes virtually."""
 TEST = "own_tool_test.py"
 AGENTS = {"clinic_before", "clinic_after"}
 
@@ -41,6 +57,13 @@ def test_the_example_runs(name, monkeypatch, tmp_path, capsys):
         main()
     told = capsys.readouterr().out
     assert [words for words in SAYS[name] if words not in told] == []
+
+
+@pytest.mark.parametrize("name", PHONES)
+def test_the_phone_agent_answers_its_caller(name, monkeypatch, tmp_path, capsys):
+    run_virtual(load(name, monkeypatch, tmp_path).main())
+    told = capsys.readouterr().out
+    assert [words for words in PHONES[name] if words not in told] == []
 
 
 def test_the_test_of_a_tool_passes():
@@ -61,4 +84,7 @@ def test_the_test_of_a_tool_passes():
 
 
 def test_every_example_is_run():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {TEST, *(f"{name}.py" for name in (*SAYS, *AGENTS))}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        TEST,
+        *(f"{name}.py" for name in (*SAYS, *PHONES, *AGENTS)),
+    }

@@ -48,9 +48,13 @@ from toolguard.tools.tool import Tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
+
+    _Entering = Callable[..., AbstractAsyncContextManager[Session]]
 
 __all__ = ["function_tools", "protect"]
 
@@ -85,10 +89,11 @@ def protect(
     agent_session: agents.AgentSession[Any],
     guard: Guard,
     *,
-    id: str,  # noqa: A002 - the word that every framework uses
-    tenant: str = "default",
+    id: str = "",  # noqa: A002 - the word that every framework uses
+    packet: HandoffPacket | bytes | str | None = None,
+    tenant: str = "",
     caller: str | None = None,
-    agent: str = "agent",
+    agent: str = "",
     tools: Sequence[Any] | None = None,
 ) -> Protecting:
     """Guard the tool calls of a LiveKit session: ``await`` it, or stay inside for as long as the conversation lasts.
@@ -97,22 +102,33 @@ def protect(
         agent_session: The ``AgentSession``, started or not.
         guard: The guard.
         id: The session's id, stable over reconnects: a conversation that was broken off goes on under it, and the
-            agent's chat context gets what was said and done.
-        tenant: Who runs the agent.
+            agent's chat context gets what was said and done. A packet names it by itself.
+        packet: A handoff packet: the conversation is accepted, put into the agent's chat context, and the agent speaks.
+        tenant: Who runs the agent, ``default`` by default.
         caller: Who is on the line.
-        agent: The agent that has the conversation.
+        agent: The agent that has the conversation; by default whom the packet names.
         tools: Tools of this session only, guarded ones or LiveKit's with a guarded one inside. Those of the agents
             are found by themselves; for going on after a crash they have to be here or in the guard.
 
     Raises:
         FeatureMissing: The installed LiveKit lacks what is needed.
-        DeclarationError: A tool needs a caller and the session has none, or something is no guarded tool.
+        DeclarationError: There is neither an id nor a packet, a tool needs a caller and the session has none, or
+            something is no guarded tool.
+        PacketRefused: The packet is not accepted; the subclass says why.
         StoreError: The session cannot be journaled.
     """
     require()
+    if not id and packet is None:
+        raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
     own = None if tools is None else [_guarded(tool) for tool in tools]
-    entering = _protected(agent_session, guard, id, tenant=tenant, caller=caller, agent=agent, tools=own)
-    return Protecting(entering, partial(_until_closed, agent_session))
+    entering: _Entering
+    if packet is None:
+        who, where = agent or "agent", tenant or "default"
+        entering = partial(guard.session, id, agent=who, tenant=where, caller=caller, tools=own)
+    else:
+        entering = partial(guard.accept, packet, agent=agent, tools=own, id=id, tenant=tenant)
+    protected = _protected(agent_session, guard, entering, taken=packet is not None)
+    return Protecting(protected, partial(_until_closed, agent_session))
 
 
 def _until_closed(
@@ -136,24 +152,19 @@ def _until_closed(
 
 @asynccontextmanager
 async def _protected(
-    agent_session: agents.AgentSession[Any],
-    guard: Guard,
-    id_: str,
-    *,
-    tenant: str,
-    caller: str | None,
-    agent: str,
-    tools: list[Tool[..., Any]] | None,
+    agent_session: agents.AgentSession[Any], guard: Guard, entering: _Entering, *, taken: bool
 ) -> AsyncGenerator[Session]:
     able = _realtime(agent_session)
     port = None
     if guard.mode != "observe":
         port = LiveKitPort(agent_session) if able is None else LiveKitRealtimePort(agent_session, able)
     try:
-        async with guard.session(id_, agent=agent, tenant=tenant, caller=caller, tools=tools, port=port) as session:
+        async with entering(port=port) as session:
             if port is not None:
                 port.session = session
             events = (LiveKitEvents if able is None else LiveKitRealtimeEvents)(agent_session, session, port)
+            if events.moves is not None:
+                events.moves.takes_over = taken
             events.listen()
             try:
                 yield session

@@ -217,7 +217,9 @@ class Calls:
                 f"{live.tool.name} returned an agent after a progress update, which LiveKit does not take",
                 advice="Hand over before the first ctx.update(), or without one.",
             )
-        await self._session.hand_off(to=agent.id, in_place=True)
+        handed = self._session.state.handed
+        if handed is None or handed.run != live.run.number:
+            await self._session.hand_off(to=agent.id, in_place=True)
         self._port.handed[call_id] = agent
         if rest is not None:
             return rest

@@ -14,7 +14,7 @@ from toolguard.render.livekit import pair
 from toolguard.render.parts import opening, short, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from toolguard.adapters.livekit_caller import Caller
     from toolguard.adapters.livekit_port import LiveKitPort
@@ -47,6 +47,8 @@ class Moves:
         self._arriving: asyncio.Task[None] | None = None
         self._here: agents.Agent | None = None
         self._brought: set[str] = set()
+        self.takes_over = False
+        """The conversation was accepted from another agent, whose caller waits for this one to speak."""
 
     def arrives(self, agent: agents.Agent, *, before: bool) -> None:
         """An agent has the conversation from here on; ``before`` says whether another one had it until now."""
@@ -68,9 +70,15 @@ class Moves:
         here = self._here
         if here is not None:
             there = {item.id for item in chat_ctx.items}
-            chat_ctx.insert([item for item in here.chat_ctx.items if item.id in self._brought and item.id not in there])
+            now = {item.id: item for item in here.chat_ctx.items}
+            chat_ctx.items[:] = [now.get(item.id, item) for item in chat_ctx.items if self._stands(item, now)]
+            chat_ctx.insert([item for item in now.values() if item.id in self._brought and item.id not in there])
         if arriving.done():
             self._arriving = None
+
+    def _stands(self, item: agents.llm.ChatItem, now: Mapping[str, object]) -> bool:
+        """Whether an item of the request is still in the agent's context, or was never one of our notes."""
+        return item.id in now or getattr(item, "call_id", "") not in self._port.noted
 
     def stop(self) -> None:
         """The session ends."""
@@ -102,6 +110,9 @@ class Moves:
 
     async def _bring(self, agent: agents.Agent) -> None:
         """Put what the new agent's context lacks of the calls into it."""
+        renewed = self._renewed(agent)
+        if renewed is not None:
+            await self._port.replace(agent, renewed)
         await self._port.put(self._lacking(agent), agent)
 
     def _lacking(self, agent: agents.Agent) -> list[agents.llm.ChatItem]:
@@ -120,6 +131,33 @@ class Moves:
         self._brought.update(item.id for item in items)
         return items
 
+    def _renewed(self, agent: agents.Agent) -> list[agents.llm.ChatItem] | None:
+        """The agent's context with results in the place of placeholders, without notes that told of them (O11).
+
+        Returns:
+            None where it is as it should be.
+        """
+        state, packet = self._session.state, self._session.packet
+        newest = {one.call_id: one.text for one in packet.items if one.kind == "call" and one.call_id}
+        stale = {
+            item.call_id
+            for item in agent.chat_ctx.items
+            if item.type == "function_call_output" and newest.get(item.call_id, item.output) != item.output
+        }
+        gone = {
+            name
+            for name, calls in self._port.noted.items()
+            if all(state.slots[call].call_id in newest for call in calls)
+        }
+        items = [one for one in agent.chat_ctx.items if getattr(one, "call_id", "") not in gone]
+        if not stale and len(items) == len(agent.chat_ctx.items):
+            return None
+        for at, item in enumerate(items):
+            if item.type == "function_call_output" and item.call_id in stale:
+                items[at] = item.model_copy(update={"output": newest[item.call_id], "is_error": False})
+                self._port.given.pop(item.call_id, None)
+        return items
+
     def _shown(self, packet: HandoffPacket, one: PacketItem, names: set[str]) -> list[agents.llm.ChatItem]:
         at = self._port.made.get(one.call_id, agents.ChatMessage(role="system", content=[]).created_at)
         if one.tool in names:
@@ -134,6 +172,7 @@ class Moves:
         if agent is not None:
             self._arriving = asyncio.create_task(self._safely(self._bring(agent)), name="toolguard:livekit-move")
             self._session.shows("amended")
+            self._session.not_told(())
 
     # -- another process ----------------------------------------------------------------------------------------
 
@@ -166,7 +205,7 @@ class Moves:
         if session.recovery is not None:
             session.recovery = msgspec.structs.replace(session.recovery, context_replayed=replayed)
         packet = session.packet
-        if packet.pending or any(one.what == "not_told" for one in packet.promises):
+        if self.takes_over or packet.pending or any(one.what == "not_told" for one in packet.promises):
             session.begin()
 
 

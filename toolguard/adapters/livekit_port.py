@@ -61,6 +61,8 @@ class LiveKitPort:
         """When each call was made, on the clock of LiveKit's contexts."""
         self.handed: dict[str, agents.Agent] = {}
         """The agent that a hand-off tool has returned, by its call id, until LiveKit has it."""
+        self.noted: dict[str, tuple[int, ...]] = {}
+        """Of which calls each note tells, by its call id."""
         self.replying: set[str] = set()
         """Calls whose outputs LiveKit has and will speak about by itself."""
         self.responses = 0
@@ -170,6 +172,11 @@ class LiveKitPort:
                 await to.update_chat_ctx(context, exclude_invalid_function_calls=False)
                 self._room.history.insert([item for item in new if self._room.history.get_by_id(item.id) is None])
 
+    async def replace(self, agent: agents.Agent, items: Sequence[agents.llm.ChatItem]) -> None:
+        """Let an agent's chat context be these items: nobody has used it yet."""
+        async with self._writing:
+            await agent.update_chat_ctx(agents.llm.ChatContext(list(items)), exclude_invalid_function_calls=False)
+
     def stop(self) -> None:
         """The session has ended; whoever still waits gets no output."""
         for task in self._beside:
@@ -205,6 +212,7 @@ class LiveKitPort:
         output = agents.FunctionCallOutput(
             id=parcel.item, call_id=parcel.item, name=slot.tool, output=parcel.text, is_error=False
         )
+        self.noted[parcel.item] = parcel.calls
         await self.put([call, output])
         moved = self.handed.pop(slot.call_id, None)
         if moved is not None:

@@ -80,6 +80,11 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         if self.replies is not None:
             self.replies.named(response)
 
+    def coming(self, call: agents.FunctionCall) -> None:
+        """A call of the response that has begun last is about to be made."""
+        if self.replies is not None and call.name in self.toolbox.names:
+            self.replies.coming(call.call_id)
+
     def finished(self, response: str, *, cancelled: bool) -> None:
         """All of a response has come, or will not come."""
         if self.replies is not None:

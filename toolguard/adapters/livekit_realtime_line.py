@@ -36,6 +36,10 @@ class Hearing(Protocol):
         """The provider's name of the response that has begun last."""
         ...
 
+    def coming(self, call: agents.FunctionCall) -> None:
+        """A call of the response that has begun last is about to be made."""
+        ...
+
     def finished(self, response: str, *, cancelled: bool) -> None:
         """All of a response has come."""
         ...
@@ -153,8 +157,15 @@ class Line:
         port = self._hearing.way_out
         if port is not None:
             port.confirmed(item)
-            if self._skipped and isinstance(item, agents.FunctionCall):
-                self._hearing.session.incomplete(item.call_id, item.name, item=item.id)
+            if isinstance(item, agents.FunctionCall):
+                self._called(item)
+
+    def _called(self, call: agents.FunctionCall) -> None:
+        """The provider's model has made a call, which LiveKit is about to run."""
+        if self._skipped:
+            self._hearing.session.incomplete(call.call_id, call.name, item=call.id)
+        else:
+            self._hearing.coming(call)
 
     def _reconnected(self, _event: Any) -> None:
         self._hearing.reconnected()

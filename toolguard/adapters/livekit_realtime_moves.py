@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from toolguard.adapters.livekit_features import agents
 from toolguard.adapters.livekit_moves import Moves
 from toolguard.adapters.livekit_realtime_caller import RealtimeCaller
-from toolguard.adapters.livekit_realtime_context import running
+from toolguard.adapters.livekit_realtime_context import at_once, running
 from toolguard.adapters.livekit_realtime_port import LiveKitRealtimePort
 from toolguard.errors import ToolguardError
-
-if TYPE_CHECKING:
-    from toolguard.adapters.livekit_features import agents
 
 
 class RealtimeMoves(Moves):
@@ -38,6 +34,11 @@ class RealtimeMoves(Moves):
 
     def _hand(self, agent: agents.Agent, port: LiveKitRealtimePort) -> None:
         words, self._caller.unplaced = self._caller.unplaced, []
+        renewed = self._renewed(agent)
+        if renewed is not None:
+            before = {item.id: item for item in agent.chat_ctx.items}
+            items = [item if item == before.get(item.id) else _anew(item) for item in renewed]
+            at_once(agent.update_chat_ctx(agents.ChatContext(items), exclude_invalid_function_calls=False))
         port.lay([*port.as_known(self._lacking(agent), agent), *words], agent)
         if isinstance(self._caller, RealtimeCaller):
             self._caller.handed_over = True
@@ -47,7 +48,7 @@ class RealtimeMoves(Moves):
         if asked or words:
             self._session.begin()
         if asked:
-            self._session.reply_refused("another agent has the conversation now, and replies")
+            self._session.not_told(())  # by the agent that has left; the next one replies
 
     async def leaves(self, agent: agents.Agent) -> None:
         """An agent is about to go: LiveKit waits for all its calls, so they are answered now (H6)."""
@@ -61,3 +62,8 @@ class RealtimeMoves(Moves):
         except ToolguardError as error:
             self._session.noticed("hand_off_not_recorded", str(error))
             self._session.answering()
+
+
+def _anew(item: agents.llm.ChatItem) -> agents.llm.ChatItem:
+    """An item that has changed, as another one: LiveKit's plugins look at ids, and would leave the old one there."""
+    return item.model_copy(update={"id": f"{item.id}_r"})

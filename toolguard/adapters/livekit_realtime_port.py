@@ -247,11 +247,11 @@ class LiveKitRealtimePort(LiveKitPort):
 
     def rebuilt(self) -> None:
         """The provider's connection was replaced: whatever the agent's context has and the provider lacks is given."""
-        self._give_beside(self._give(()))
+        self._give_beside(self._put_there(()))
 
     def forget(self, item: str) -> None:
         """Take an item of the caller out of the conversation: it was no turn."""
-        self._give_beside(self._give((), without=item))
+        self._give_beside(self._put_there((), without=item))
 
     def as_known(self, items: Sequence[ChatItem], agent: agents.Agent) -> list[ChatItem]:
         """The same items, but as the provider has them where it does: it then has nothing to do about them."""
@@ -287,7 +287,7 @@ class LiveKitRealtimePort(LiveKitPort):
         """Put items into an agent's context, and into the provider's where it has begun."""
         to = agent or self._room.current_agent
         if running(to):
-            await self._give(items)
+            await self._put_there(items)
             self._room.history.insert([item for item in items if self._room.history.get_by_id(item.id) is None])
         else:
             self.lay(items, to)
@@ -308,11 +308,11 @@ class LiveKitRealtimePort(LiveKitPort):
             return
         known = calls(line.chat_ctx.items)
         new = [item for call_id, items in self._owed.items() if call_id in known or len(items) > 1 for item in items]
-        taken = await self._give(new)
+        taken = await self._put_there(new)
         if self.session is not None and taken:
             self.session.not_told(taken)
 
-    async def _give(self, new: Sequence[ChatItem], *, without: str = "") -> list[str]:
+    async def _put_there(self, new: Sequence[ChatItem], *, without: str = "") -> list[str]:
         """Put items into the agent's context and the provider's, again where the provider fails (O4, H6).
 
         Returns:
@@ -348,7 +348,7 @@ class LiveKitRealtimePort(LiveKitPort):
             id=parcel.item, call_id=parcel.call_id, name=known.name, output=parcel.text, is_error=False
         )
         self._owed[parcel.call_id] = (known, output)
-        await self._give([known, output])
+        await self._put_there([known, output])
 
     async def _note(self, parcel: Parcel) -> None:
         """Add news when what the agent is saying is in its context, as a closed pair of a new call id."""

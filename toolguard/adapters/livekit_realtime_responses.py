@@ -66,18 +66,36 @@ class RealtimeResponses(Responses):
     def finished(self, name: str, *, cancelled: bool) -> None:
         """The provider says that a response has ended."""
         response = self._names.pop(name, None)
-        if response is not None:
-            self.over(response, "cancelled" if cancelled else "completed")
+        if response is None:
+            return
+        response.status = "cancelled" if cancelled else "completed"
+        if cancelled or not response.coming:
+            self.over(response, response.status)
+        else:
+            self._quiet(response)
+
+    def coming(self, call_id: str) -> None:
+        """A call of the response that has begun last is about to be made: until then that is not over (O9)."""
+        if self._newest is not None and call_id not in self._newest.calls:
+            self._newest.coming.add(call_id)
+
+    def served(self, response: Response, call_id: str) -> None:
+        """The session has a call of this response."""
+        response.coming.discard(call_id)
+        if response.status and not response.coming:
+            self.over(response, response.status)
+
+    def _quiet(self, response: Response) -> None:
+        timer = self._complete.pop(response.id, None)
+        if timer is not None:
+            timer.cancel()
+        self._complete[response.id] = asyncio.get_running_loop().call_later(QUIET, self.over, response)
 
     def of_call(self, context: agents.RunContext[Any]) -> tuple[Response, int]:
         """The response that made a call, and the call's place in it; it is complete when LiveKit says so."""
         found = super().of_call(context)
-        response = found[0]
-        timer = self._complete.pop(response.id, None)
-        if timer is not None:
-            timer.cancel()
-        if response not in self._names.values():  # a plugin that measures says when it has ended
-            self._complete[response.id] = asyncio.get_running_loop().call_later(QUIET, self.over, response)
+        if found[0] not in self._names.values() and not found[0].status:
+            self._quiet(found[0])  # a plugin that does not measure does not say when it has ended either
         return found
 
     # -- ends ---------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Response:
         coming: Guarded calls of it that LiveKit has not made yet: until then it is not over (O9).
         broken: Calls of it that were no whole ones, by id and name.
         text: What it said, heard or not.
+        told: Whether LiveKit has told what of it was heard; of a speech that was cut off at once it does not.
         to_turn: Whether it answers a turn of the caller.
     """
 
@@ -47,6 +48,7 @@ class Response:
         self.over = False
         self.broken: list[tuple[str, str]] = []
         self.text = ""
+        self.told = False
         self.to_turn = False
 
 
@@ -206,6 +208,8 @@ class Responses:
     def unheard(self, handle: agents.voice.SpeechHandle, heard: str) -> str:
         """What a speech that was cut off would still have said."""
         response = self._last.get(handle.id)
+        if response is not None:
+            response.told = True
         whole, heard = (response.text.strip() if response is not None else ""), heard.strip()
         return whole[len(heard) :].strip() if whole.startswith(heard) else ""
 
@@ -217,6 +221,8 @@ class Responses:
         if response is None or not response.begun:
             return
         self._over(response)
+        if handle.interrupted and response.text.strip() and not response.told:
+            self._session.agent_spoke(response.id, "", unheard=response.text.strip())
         if handle.interrupted or not (response.text or response.calls):
             self._session.cut_off(response.id)
 

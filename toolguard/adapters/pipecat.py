@@ -1,18 +1,20 @@
 """Pipecat: guards the tool calls of a ``PipelineWorker``.
 
-The bot stays as it is: its tools get a decorator, and the runner runs inside :func:`protect`. Only public interfaces of
-Pipecat are used, and nothing of it is patched::
+The bot stays as it is: its tools get a decorator, and :func:`protect` comes before the runner runs. Only public
+interfaces of Pipecat are used, and nothing of it is patched::
 
     @toolguard.mutation(identity="day")
     async def book(params: FunctionCallParams, day: str):
         \"\"\"Book a day.\"\"\"
         await params.result_callback({"booked": await calendar.book(day)})
 
-    guard = Guard("journal/", tools=[book])
     context = LLMContext(tools=[book])
     ...
-    async with protect(worker, guard, id="conv-42", caller="+15550100"):
-        await runner.run()
+    await protect(worker, Guard("journal/"), id="conv-42", caller="+15550100")
+    await runner.run()
+
+Awaited, it lasts until the worker's pipeline has finished; ``async with`` lasts for its block. The guard needs tools of
+its own (``Guard(tools=...)``) only for going on after a crash.
 
 Pipecat cancels a tool when the caller speaks, waits up to a second for its clean-up before the agent's speech stops,
 and tells the model ``CANCELLED`` whether or not something was done. A guarded call is let go at once instead: its body
@@ -22,9 +24,11 @@ runs in a task of the session's, the gate and the policy decide what the caller'
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
@@ -39,6 +43,7 @@ from toolguard.adapters.pipecat_features import (
 )
 from toolguard.adapters.pipecat_port import PipecatPort
 from toolguard.adapters.pipecat_prefill import PipecatPrefill
+from toolguard.adapters.protecting import Protecting
 from toolguard.core.effect import Effect
 from toolguard.errors import DeclarationError, NoSession
 from toolguard.tools.ambient import DOORS
@@ -47,6 +52,7 @@ from toolguard.tools.rawschema import raw_shape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from toolguard.adapters.pipecat_features import FrameProcessor, LLMContext, PipelineWorker
     from toolguard.core.packet import HandoffPacket
@@ -177,8 +183,7 @@ def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
         _protected[llm] = events
 
 
-@asynccontextmanager
-async def protect(
+def protect(
     worker: PipelineWorker,
     guard: Guard,
     *,
@@ -188,8 +193,8 @@ async def protect(
     tenant: str = "",
     caller: str | None = None,
     tools: Sequence[Tool[..., Any]] | None = None,
-) -> AsyncGenerator[Session]:
-    """Guard the tool calls of a pipeline; stay inside for as long as the conversation lasts.
+) -> Protecting:
+    """Guard the tool calls of a pipeline: ``await`` it, or stay inside for as long as the conversation lasts.
 
     Args:
         worker: The ``PipelineWorker``, running or not; its models and aggregators are found by themselves.
@@ -210,26 +215,59 @@ async def protect(
     require()
     if not id and packet is None:
         raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
+    who = _Who(id, packet, agent, tenant, caller)
+    return Protecting(_protecting(worker, guard, who, tools or ()), partial(_until_finished, worker))
+
+
+def _until_finished(worker: PipelineWorker, tell: Callable[[], None]) -> None:
+    """Pipecat tells when a worker's pipeline has come to its end, in good order or not."""
+
+    async def finished(_worker: PipelineWorker, _frame: object) -> None:
+        tell()
+
+    worker.add_event_handler("on_pipeline_finished", finished)
+
+
+class _Who(NamedTuple):
+    """Whose conversation it is, as :func:`protect` was told."""
+
+    id: str
+    packet: HandoffPacket | bytes | str | None
+    agent: str
+    tenant: str
+    caller: str | None
+
+    def entering(
+        self, guard: Guard, tools: list[Tool[..., Any]], port: PipecatPort | None
+    ) -> AbstractAsyncContextManager[Session]:
+        """The conversation, opened or accepted."""
+        if self.packet is not None:
+            agent, tenant = self.agent, self.tenant
+            return guard.accept(self.packet, agent=agent, tools=tools, port=port, id=self.id, tenant=tenant)
+        agent, tenant = self.agent or "agent", self.tenant or "default"
+        return guard.session(self.id, agent=agent, tenant=tenant, caller=self.caller, tools=tools, port=port)
+
+
+@asynccontextmanager
+async def _protecting(
+    worker: PipelineWorker, guard: Guard, who: _Who, tools: Sequence[Tool[..., Any]]
+) -> AsyncGenerator[Session]:
     watching = guard.mode == "observe"
     context = _context_of(worker)
     port = None if watching else PipecatPort(worker, context)
     calls = PipecatCalls(port, lambda name: _spare(worker, name))
-    known = calls.adapt({**guard.tools, **{tool.name: tool for tool in tools or ()}}.values())
-    if packet is None:
-        who = agent or "agent"
-        entering = guard.session(id, agent=who, tenant=tenant or "default", caller=caller, tools=known, port=port)
-    else:
-        entering = guard.accept(packet, agent=agent, tools=known, port=port, id=id, tenant=tenant)
+    known = calls.adapt({**guard.tools, **{tool.name: tool for tool in tools}}.values())
     events: PipecatEvents | None = None
     try:
-        async with entering as session:
+        async with who.entering(guard, known, port) as session:
             calls.session = session
             if port is not None:
                 port.session = session
             events = _listening(worker, session, port, calls)
             if context is not None and not watching:
-                _go_on(worker, session, context, known, taken=packet is not None)
-            yield session
+                _go_on(worker, session, context, known, taken=who.packet is not None)
+            async with _left_well(session):
+                yield session
     finally:
         if events is not None:
             events.stop()
@@ -238,6 +276,19 @@ async def protect(
         if port is not None:
             await port.flush()
             port.stop()
+
+
+@asynccontextmanager
+async def _left_well(session: Session) -> AsyncGenerator[None]:
+    """End the session while the pipeline is still heard; who is cancelled once more waits for the same end again."""
+    why: Literal["hang_up", "shutdown"] = "hang_up"
+    try:
+        yield
+    except asyncio.CancelledError:
+        why = "shutdown"
+        raise
+    finally:
+        await asyncio.shield(session.close(why))
 
 
 def _listening(

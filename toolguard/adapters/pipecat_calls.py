@@ -100,11 +100,13 @@ class PipecatCalls:
         """The context of the conversation, outside of all calls."""
 
     def adapt(self, tools: Iterable[Tool[..., Any]]) -> list[Tool[..., Any]]:
-        """The tools as the session runs them: those that take ``FunctionCallParams`` get their own."""
+        """These tools as the session runs them: those that take ``FunctionCallParams`` get their own."""
+        made: list[Tool[..., Any]] = []
         for tool in tools:
             hidden = [name for name, kind in tool.shape.injected.items() if _wants_params(kind)]
-            self.tools[tool.name] = self._adapted(tool, hidden) if hidden else tool
-        return list(self.tools.values())
+            made.append(self._adapted(tool, hidden) if hidden else tool)
+            self.tools[tool.name] = made[-1]
+        return made
 
     def _adapted(self, tool: Tool[..., Any], hidden: list[str]) -> Tool[..., Any]:
         async def run(call: Call) -> Any:
@@ -123,7 +125,7 @@ class PipecatCalls:
         task = id(asyncio.current_task())
         self._watched[task] = params
         try:
-            return await session.take(self._known(tool.name), None, (), dict(params.arguments))
+            return await session.take(self._known(tool), None, (), dict(params.arguments))
         finally:
             self._watched.pop(task, None)
 
@@ -135,7 +137,7 @@ class PipecatCalls:
         Returns:
             Its order number.
         """
-        self._known(tool.name)
+        self._known(tool)
         session, port = self.session, self._port
         if session is None or port is None:
             return 0
@@ -167,14 +169,16 @@ class PipecatCalls:
         in_worker = hasattr(params.pipeline_worker, "tool_call_active")
         return self.outside.copy() if in_worker else contextvars.copy_context()
 
-    def _known(self, name: str) -> Tool[..., Any]:
-        tool = self.tools.get(name)
-        if tool is None:
+    def _known(self, tool: Tool[..., Any]) -> Tool[..., Any]:
+        """A tool as the session runs it; one that only the context lists becomes the session's with its first call."""
+        if tool.name not in self.tools and self.session is not None:
+            (known,) = self.adapt([tool])
+            self.session.bring(known)
+        if self.tools[tool.name].spec is not tool.spec:
             raise DeclarationError(
-                f"{name} is guarded, and this conversation's guard does not know it",
-                advice=f"Give it to the guard: Guard(..., tools=[{name}]), or to protect(..., tools=[{name}]).",
+                f"two tools are named {tool.name}", advice="Give one of them name='...', or list the guard's own."
             )
-        return tool
+        return self.tools[tool.name]
 
     def on_landed(self, call_id: str, act: Callable[[], Awaitable[None]]) -> None:
         """Let something follow when the answer of a call stands in the context, behind what does so already."""

@@ -45,7 +45,8 @@ class Edges:
     def following(self, events: PipecatEvents) -> Generator[None]:
         """Follow the calls of a conversation, guarded or not, for as long as it lasts."""
         self._events = events
-        found = [one for one in processors(self.flow.worker.pipeline) if isinstance(one, LLMAssistantAggregator)]
+        every = processors(self.flow.worker.pipeline)
+        found: list[Any] = [one for one in every if isinstance(one, LLMAssistantAggregator)]
         for aggregator in found:
             aggregator.add_event_handler("on_after_process_frame", self._passed)
         try:
@@ -135,10 +136,12 @@ class Edges:
             node, self._next = self._next, None
             try:
                 await self.flow.set_node_from_config(node)
+                self._events.session.moved_on()
             except Exception as error:  # noqa: BLE001 - the trail says so, the conversation goes on in its node
                 self._events.session.noticed("flow_refused", f"{type(error).__name__}: {error}")
 
 
 def _is_consolidated(answer: Any) -> bool:
     """Whether a function answers ``(result, next_node)``; a direct function always does."""
-    return isinstance(answer, tuple) and len(cast("tuple[Any, ...]", answer)) == 2  # noqa: PLR2004 - a pair
+    parts: list[Any] = [*answer] if isinstance(answer, tuple) else []
+    return len(parts) == 2  # noqa: PLR2004 - a pair

@@ -32,6 +32,7 @@ try:
     from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator, LLMUserAggregator
     from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
     from pipecat.services.llm_service import FunctionCallParams, LLMService
+    from pipecat.utils.time import time_now_iso8601
 except ImportError as error:
     raise _missing(getattr(error, "name", None) or str(error)) from error
 
@@ -59,6 +60,7 @@ __all__ = [
     "PipelineWorker",
     "frames",
     "require",
+    "time_now_iso8601",
 ]
 
 _FRAMES = (

@@ -21,6 +21,7 @@ Not covered: flows from a file, whose edges are decided there (``TRANSITION_IN_Y
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing
 from contextlib import asynccontextmanager
@@ -33,7 +34,6 @@ from toolguard.core.effect import Effect
 from toolguard.errors import FeatureMissing
 from toolguard.tools.build import MISSING, make_tool
 from toolguard.tools.rawschema import raw_shape
-from toolguard.tools.shape import Shape
 
 try:
     from pipecat.flows import FlowManager, FlowsFunctionSchema
@@ -82,15 +82,10 @@ def handler(
             return await function(arguments, flow_manager)
 
         given = {"description": about, **options, "name": name}
-        shape = _with_manager(shape)
+        shape = dataclasses.replace(shape, injected={"flow_manager": FlowManager})
         return make_tool(functools.update_wrapper(called, function), Effect(effect), identity, given, shape)
 
     return decorate
-
-
-def _with_manager(shape: Shape) -> Shape:
-    fields = {name: getattr(shape, name) for name in Shape.__dataclass_fields__}
-    return Shape(**{**fields, "injected": {"flow_manager": FlowManager}})
 
 
 @asynccontextmanager

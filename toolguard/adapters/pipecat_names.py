@@ -27,7 +27,7 @@ def by_name(worker: PipelineWorker, tools: Iterable[Tool[..., Any]]) -> Generato
         worker: Whose models, those of a switcher among them.
         tools: Guarded tools.
     """
-    models = [one for one in processors(worker.pipeline) if isinstance(one, LLMService)]
+    models: list[Any] = [one for one in processors(worker.pipeline) if isinstance(one, LLMService)]
     names: list[str] = []
     for tool in tools:
         names.append(tool.name)

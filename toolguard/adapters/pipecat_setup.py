@@ -116,7 +116,8 @@ async def _protected(worker: PipelineWorker, guard: Guard, runner: _Runner) -> S
             _, parts = runner.conversations.pop(worker)
             parts.close()
 
-        worker.add_event_handler("on_pipeline_finished", finished)
+        emitter: Any = worker
+        emitter.add_event_handler("on_pipeline_finished", finished)
         return held.append
 
     return await Protecting(_entering(worker, guard), until)
@@ -125,7 +126,7 @@ async def _protected(worker: PipelineWorker, guard: Guard, runner: _Runner) -> S
 @asynccontextmanager
 async def _entering(worker: PipelineWorker, guard: Guard) -> AsyncGenerator[Session]:
     keywords: Mapping[str, Any] = _named(SESSION)(worker) if os.environ.get(SESSION) else {}
-    named = {"id": f"pipecat-{uuid.uuid4().hex[:12]}", **keywords}
+    named: dict[str, Any] = {"id": f"pipecat-{uuid.uuid4().hex[:12]}", **keywords}
     async with pipecat.protect(worker, guard, **named) as session:
         with by_name(worker, guard.tools.values()):
             yield session

@@ -67,23 +67,22 @@ class GuardedTools(LLMWorker):
 
     async def queue_frame(self, frame: frames.Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         """Queue a frame; one of a guarded tool's follows its result, unless ``defer_tool_frames`` is off."""
-
-        async def queue() -> None:
-            await super(GuardedTools, self).queue_frame(frame, direction)
-
+        plain: Any = super()
         held = self._holding() if self._holds_frames else None
         if held is None:
-            await queue()
+            await plain.queue_frame(frame, direction)
         else:
-            held.frames.append(queue)
+            held.frames.append(lambda: plain.queue_frame(frame, direction))
 
     async def activate_worker(self, worker_name: str, **options: Any) -> None:
         """Activate another worker; for a guarded tool, when its result has been delivered."""
-        await self._afterwards(lambda: super(GuardedTools, self).activate_worker(worker_name, **options))
+        plain: Any = super()
+        await self._afterwards(lambda: plain.activate_worker(worker_name, **options))
 
     async def end(self, **options: Any) -> None:
         """End the session; for a guarded tool, when its result has been delivered."""
-        await self._afterwards(lambda: super(GuardedTools, self).end(**options))
+        plain: Any = super()
+        await self._afterwards(lambda: plain.end(**options))
 
     async def _afterwards(self, act: Act) -> None:
         held = self._holding()
@@ -94,7 +93,8 @@ class GuardedTools(LLMWorker):
 
     def _holding(self) -> _Held | None:
         """What is held for the guarded call of this worker whose body is running here."""
-        bench, events = BENCH.get(), pipecat.events_at(self.llm)
+        worker: Any = self
+        bench, events = BENCH.get(), pipecat.events_at(worker.llm)
         if bench is None or events is None:
             return None
         session, _, number = bench.view().ref.rpartition("/")

@@ -118,6 +118,10 @@ class Delivery:
         """Nobody wants to hear about this batch by itself: its outputs ask for no reply, sent ones neither (O5)."""
         self._wants.silence(batch)
 
+    def listen(self) -> None:
+        """News of every batch is wanted again."""
+        self._wants.listen()
+
     def pump(self) -> None:
         """Send what may leave, then ask for speech if it is wanted and the line is free."""
         if self.port is None or self._pumping or self.floor.away or self._ledger.fenced:

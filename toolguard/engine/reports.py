@@ -182,6 +182,13 @@ class Reports(Replies):
         if generation:
             self._w.delivery.silence(self._batches.setdefault(generation, len(self._batches) + 1))
 
+    def moved_on(self) -> None:
+        """The application has taken the conversation elsewhere, as a flow to its next node, and its model is to speak.
+
+        What was to be silent where it came from may be spoken about from here on.
+        """
+        self._w.delivery.listen()
+
     def caller_started(self, onset: str) -> None:
         """Somebody began to speak; ``onset`` is a stable id of it."""
         if self._over_there("caller_started"):

@@ -12,7 +12,7 @@ from toolguard.core.interrupt import Ended
 from toolguard.core.packing import final_runs
 from toolguard.engine.reports import Reports
 from toolguard.engine.result import outcome
-from toolguard.engine.toolbox import check_scopes
+from toolguard.engine.toolbox import check_approvals, check_scopes
 from toolguard.engine.transfer import EXPIRES
 from toolguard.errors import DeclarationError, HandedOver, LineLost, SessionClosed
 from toolguard.tools.ambient import BENCH, DESK
@@ -151,6 +151,7 @@ class Session(Reports):
 
         Raises:
             DeclarationError: The session has another tool of that name, or the tool needs to know the caller.
+            ApprovalImpossible: It needs the caller's yes, which cannot come.
         """
         known = self._w.intake.tools(tool.name)
         if known is not None and known.spec is not tool.spec:
@@ -158,6 +159,7 @@ class Session(Reports):
                 f"two tools are named {tool.name}", ref=self.id, advice="Give one of them name='...'."
             )
         check_scopes({tool.name: tool}, self.id, self.state.caller)
+        check_approvals({tool.name: tool}, self.id, self._w.traits)
         self._w.bring(tool)
 
     def passed_on(self, tools: Mapping[str, Tool[Any, Any]], port: Port | None) -> Session:

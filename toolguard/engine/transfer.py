@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXPIRES = 600.0
 """Seconds within which a packet has to be accepted."""
+_IN_TIME = 0.1
 MANY = 100
 """Items from which on a packet is written and signed beside the loop."""
 
@@ -79,7 +80,7 @@ class Transfer:
         self._take(own)
         state = self._ledger.state
         frm = state.agent
-        await self._settle_writes(own, patience)
+        await self._settle_writes(own, min(patience, self._left(own)))
         self._delivery.close_open_calls(but=own)
         now = self._ledger.clock.wall()
         runs = [state.runs[n] for n in sorted(state.open_runs) if n != own]
@@ -159,6 +160,14 @@ class Transfer:
         batch = self._ledger.state.slots[run.calls[0]].batch if run is not None and run.calls else 0
         if batch:
             self._delivery.silence(batch)
+
+    def _left(self, own: int) -> float:
+        """Seconds that the hand-off tool's own call still has: it is to be answered with what it has done."""
+        live, state = self._execution.live.get(own), self._ledger.state
+        if live is None or not live.run.calls:
+            return float("inf")
+        asked = state.slots[live.run.calls[0]].at
+        return max(0.0, live.spec.patience - (self._ledger.clock.wall() - asked) / 1e9 - _IN_TIME)
 
     async def _settle_writes(self, own: int, patience: float) -> None:
         waiting = [

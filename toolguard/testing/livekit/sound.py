@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 SECONDS_PER_LETTER = 0.02
+_AS_GOOD_AS = 0.01
 
 
 def by_letters(text: str) -> float:
@@ -48,11 +50,10 @@ class QuietVoice(tts.TTS[Any]):
         """What of it was heard in this time; of a piece that was cut off, so many words."""
         words = ""
         for text, takes in self.pieces:
-            if seconds >= takes:
-                words += text
-            else:
+            if seconds < takes - _AS_GOOD_AS:
                 said = text.split(" ")
-                return words + " ".join(said[: int(len(said) * seconds / takes)])
+                return words + " ".join(said[: math.ceil(len(said) * max(0.0, seconds) / takes)])
+            words += text
             seconds -= takes
         return words
 
@@ -111,6 +112,7 @@ class Loudspeaker(AudioOutput):
         voice: Whose words it plays: then LiveKit is told which of them were heard.
 
     Attributes:
+        given: What the voice had been given to say of what was played last.
         played: What was played, as (begin, end, whether it was cut off), in the loop's time.
     """
 
@@ -121,6 +123,7 @@ class Loudspeaker(AudioOutput):
         self._began: float | None = None
         self._end: asyncio.TimerHandle | None = None
         self.played: list[tuple[float, float, bool]] = []
+        self.given = ""
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         """Take a piece."""
@@ -153,5 +156,6 @@ class Loudspeaker(AudioOutput):
         self._length, self._began, self._end = 0.0, None, None
         heard = self._voice.heard(played) if self._voice is not None and cut else None
         if self._voice is not None:
+            self.given = "".join(text for text, _ in self._voice.pieces)
             self._voice.pieces.clear()
         self.on_playback_finished(playback_position=played, interrupted=cut, synchronized_transcript=heard)

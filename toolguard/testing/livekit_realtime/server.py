@@ -257,9 +257,9 @@ class ScriptedServer:
         """The caller begins to speak."""
         self.speaking, self._turn = True, self.new_id("turn")
         self._started[self._turn] = time.time()
+        self.tell("speech_started")
         if self.active is not None and self.detection.get("interrupt_response"):
             self.active.finish("cancelled")
-        self.tell("speech_started")
 
     def caller_partly(self, words: str) -> None:
         """A piece of the caller's words is understood."""

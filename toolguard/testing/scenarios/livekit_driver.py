@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit import function_tools, protect
-from toolguard.testing.scenarios.agents import cuts_of, forms_of
+from toolguard.testing.scenarios.agents import apart, cuts_of, forms_of
 from toolguard.testing.scenarios.evidence import EPOCH, journal_of
 from toolguard.testing.scenarios.ground import virtual
 from toolguard.testing.scenarios.livekit_naive import OverLiveKit
@@ -16,7 +16,7 @@ from toolguard.testing.scenarios.second_process import contend, play_first
 from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
@@ -87,12 +87,14 @@ class _Process:
 
     # -- what the application does ------------------------------------------------------------------------------
 
-    async def hand_off(self, *, to: str) -> None:
-        """What a hand-off tool of the application does."""
+    async def hand_off(self, *, to: str) -> Callable[[Any], Any]:
+        """What a hand-off tool of the application does; the next agent speaks first where it has a line of its own."""
         setting = self._setting
         packet = await self.session.hand_off(to=to, in_place=True)
         setting.app.setdefault("packets", []).append(packet)
-        setting.room.update_agent(setting.agent(to, self._tools, setting.room.current_agent))
+        alone = apart(setting.script)
+        agent = setting.agent(to, self._tools, setting.room.current_agent, self.session.begin if alone else None)
+        return lambda result: agent if alone else (agent, result)
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """Keep facts."""

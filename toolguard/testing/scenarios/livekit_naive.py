@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import function_tool
 
-from toolguard.testing.scenarios.agents import naive_forms
+from toolguard.testing.scenarios.agents import apart, naive_forms
 from toolguard.testing.scenarios.ground import virtual
 from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
@@ -89,10 +89,12 @@ class _NaiveApp:
     async def begin(self) -> None:
         await self._setting.connect().start(self._setting.agent(FIRST, self._tools))
 
-    async def hand_off(self, *, to: str) -> None:
-        """What a hand-off tool of the application does."""
-        room = self._setting.room
-        room.update_agent(self._setting.agent(to, self._tools, room.current_agent))
+    async def hand_off(self, *, to: str) -> Callable[[Any], Any]:
+        """What a hand-off tool of the application does; the next agent speaks first where it has a line of its own."""
+        room, alone = self._setting.room, apart(self._setting.script)
+        begins = room.generate_reply if alone else None
+        agent = self._setting.agent(to, self._tools, room.current_agent, begins)
+        return lambda result: agent if alone else (agent, result)
 
     def keep(self, facts: Mapping[str, Any]) -> None:
         """It keeps what was said, and nothing else."""

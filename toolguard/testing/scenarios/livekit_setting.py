@@ -56,6 +56,7 @@ class Setting(Ground[LiveKitStage]):
         self._notes: list[Sent] = []
         self._cuts: list[Cut] = []
         self._ended: dict[str, float] = {}
+        self._filler: dict[str, str] | None = None
         self._floors: list[tuple[float, str]] = []
         self._known: set[str] = set()
         self._lines = -1
@@ -93,7 +94,8 @@ class Setting(Ground[LiveKitStage]):
             aec_warmup_duration=None,
             turn_handling=turns,
         )
-        room.input.audio, room.output.audio = Microphone(), Loudspeaker(voice)
+        self._speaker = Loudspeaker(voice)
+        room.input.audio, room.output.audio = Microphone(), self._speaker
         self.room = self.side.room = room
         listening: Callable[..., Any] = room.on
         listening("user_state_changed", self._heard)
@@ -107,6 +109,8 @@ class Setting(Ground[LiveKitStage]):
         return self.stage.answers(request)
 
     def _seconds(self, text: str) -> float:
+        if self._filler is not None:
+            self._filler["instructions"] += text
         shown = len(text.strip())
         return self.stage.milliseconds(text) / 1000 * (len(text) / shown if shown else 0.0)
 
@@ -115,10 +119,23 @@ class Setting(Ground[LiveKitStage]):
         async with asyncio.timeout(_LEAVES_WITHIN):
             await self.room.aclose()
 
-    def agent(self, name: str, tools: Sequence[Any], before: Agent | None = None) -> Agent:
-        """An agent of this name; one that takes over is given what the one before had in its context."""
+    def agent(
+        self,
+        name: str,
+        tools: Sequence[Any],
+        before: Agent | None = None,
+        begins: Callable[[], object] | None = None,
+    ) -> Agent:
+        """An agent of this name; one that takes over is given what the one before had in its context.
+
+        Args:
+            name: Its name.
+            tools: Its tools.
+            before: The agent before it.
+            begins: Called when it has the conversation.
+        """
         more: dict[str, Any] = {} if before is None else {"chat_ctx": before.chat_ctx}
-        return _Named(self._find_news, id=name, instructions=f"You are {name}.", tools=list(tools), **more)
+        return _Named(self._find_news, begins, id=name, instructions=f"You are {name}.", tools=list(tools), **more)
 
     # -- what LiveKit tells -------------------------------------------------------------------------------------
 
@@ -137,7 +154,11 @@ class Setting(Ground[LiveKitStage]):
 
     def _speech(self, event: Any) -> None:
         if event.source == "say":
-            self.stage.requests.append(Request(self.stage.now(), "client", accepted=True, aside=True))
+            self._filler = {"instructions": ""}
+            asked = Request(self.stage.now(), "client", accepted=True, aside=True, fields=self._filler)
+            self.stage.requests.append(asked)
+        else:
+            self._filler = None
 
     def _sent(self, output: FunctionCallOutput) -> Sent:
         return Sent(self.stage.now(), output.output, output.id, output.call_id, self._lines)
@@ -152,12 +173,12 @@ class Setting(Ground[LiveKitStage]):
                 self.app.setdefault("moved", []).append(self.stage.now())
         elif isinstance(item, ChatMessage) and item.role == "assistant" and item.interrupted:
             heard = int(self.stage.now() - self._spoke_at())
-            if len((item.text_content or "").strip()) < len(self.stage.saying.strip()):
-                self._cuts.append(Cut(self.stage.now(), self.stage.saying, heard))
+            given = self._speaker.given
+            if self.side.open and len((item.text_content or "").strip()) < len(given.strip()):
+                self._cuts.append(Cut(self.stage.now(), given, heard))
 
     def _spoke_at(self) -> float:
-        output = self.room.output.audio
-        played = output.played if isinstance(output, Loudspeaker) else []
+        played = self._speaker.played
         return (played[-1][0] - self.base) * 1000 if played else self.stage.now()
 
     def _find_news(self, agent: Agent) -> None:
@@ -201,9 +222,15 @@ class Setting(Ground[LiveKitStage]):
 class _Named(Agent):
     """An agent that has a name (LiveKit calls plain ones all the same), and tells when its context is changed."""
 
-    def __init__(self, changed: Callable[[Agent], None], **options: Any) -> None:
+    def __init__(self, changed: Callable[[Agent], None], begins: Callable[[], object] | None, **options: Any) -> None:
         super().__init__(**options)
         self._changed = changed
+        self._begins = begins
+
+    async def on_enter(self) -> None:
+        """It has the conversation."""
+        if self._begins is not None:
+            self._begins()
 
     async def update_chat_ctx(self, chat_ctx: ChatContext, *, exclude_invalid_function_calls: bool = True) -> None:
         """As every agent does it."""

@@ -80,8 +80,6 @@ class LiveKitStage(ContextStage):
     side: PipelineSide
     line = 0
     """The how-manieth agent, or session, of the play has the conversation."""
-    saying = ""
-    """All that the newest response has said."""
     _seen: frozenset[str] = frozenset()
 
     async def answers(self, request: Request) -> AsyncGenerator[str | Call]:
@@ -91,12 +89,10 @@ class LiveKitStage(ContextStage):
         by, self.side.asked_by = self.side.asked_by or ("platform" if users - self._seen else "client"), None
         self._seen |= users
         turn = self.asked(items_of(items), by=by, line=self.line, speaking=self.side.speaking)
-        status, said = "cancelled", ""
+        status = "cancelled"
         try:
             async for step in turn:
                 if step.does == "says":
-                    said += step.text
-                    self.saying = said
                     yield step.text
                 else:
                     yield Call(step.tool, step.call, arguments_of(step))
@@ -109,8 +105,20 @@ LiveKitStage.verbs = ContextStage.verbs
 
 
 def items_of(items: Iterable[ChatItem]) -> tuple[Item, ...]:
-    """LiveKit's items as every judge reads them, but for the agent's own instructions."""
-    return tuple(made for item in items if (made := _item(item)) is not None)
+    """LiveKit's items as every judge reads them, but for the agent's own instructions.
+
+    LiveKit gives the model each output behind its call, wherever it stands in the context
+    (``livekit/agents/llm/_provider_format/utils.py``, ``group_tool_calls``).
+    """
+    made = [one for item in items if (one := _item(item)) is not None]
+    calls = {one.call for one in made if one.kind == "call"}
+    order: list[Item] = []
+    for one in made:
+        if one.kind != "output" or one.call not in calls:
+            order.append(one)
+        if one.kind == "call":
+            order += [answer for answer in made if answer.kind == "output" and answer.call == one.call]
+    return tuple(order)
 
 
 def _item(item: ChatItem) -> Item | None:

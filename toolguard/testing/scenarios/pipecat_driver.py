@@ -18,6 +18,7 @@ from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
@@ -67,7 +68,7 @@ class _Process:
     def __init__(self, setting: PipecatSetting) -> None:
         self._setting = setting
         self._stack = AsyncExitStack()
-        self._agents: list[AsyncExitStack] = []
+        self._agents: list[_Agent] = []
         self._moves: list[asyncio.Task[None]] = []
 
     async def begin(self, messages: list[Any] | None = None) -> None:
@@ -78,18 +79,18 @@ class _Process:
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
         setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
-        line = setting.line(function_schemas(tools), messages or ())
+        line = setting.line(function_schemas(tools), messages or (), recovers=False)
         await self._talks(line, protect(line.worker, guard, id=SESSION, agent="A" if apart(script) else "agent"))
 
-    async def _talks(self, line: Line, protecting: Any) -> None:
+    async def _talks(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
         """An agent has the conversation, on its own pipeline."""
-        setting, stack = self._setting, AsyncExitStack()
-        self._agents.append(stack)
-        session = await stack.enter_async_context(protecting)
-        await stack.enter_async_context(await setting.run(line))
-        self.session = setting.app["session"] = session
-        setting.stage.application = self
-        setting.workshop.conversation = _Conversation(setting, session, self._move if apart(setting.script) else None)
+        setting, agent = self._setting, _Agent(line, protecting)
+        self._agents.append(agent)
+        self._stack.push_async_callback(agent.left)
+        self.session = setting.app["session"] = await agent.talking
+        setting.side.line, setting.stage.application = line, self
+        move = self._move if apart(setting.script) else None
+        setting.workshop.conversation = _Conversation(setting, self.session, move)
 
     # -- what the application does ------------------------------------------------------------------------------
 
@@ -114,25 +115,24 @@ class _Process:
         """The next agent has a pipeline of its own; the one before it is left a little later."""
         setting, before = self._setting, self._agents[-1]
         tools = setting.workshop.guarded()
-        line = setting.line(function_schemas(tools), [{"role": "system", "content": f"You are {to}."}])
+        line = setting.line(function_schemas(tools), recovers=False)
         await self._talks(line, protect(line.worker, self.guard, packet=packet, agent=to, tools=tools))
         setting.app.setdefault("moved", []).append(setting.stage.now())
         setting.floors.append((setting.stage.now(), to))
         await asyncio.sleep(LINGERS)
         self._agents.remove(before)
-        await before.aclose()
+        await before.left()
 
     async def end(self) -> None:
+        """Leave, whatever cancels it: what was entered is left, in the order of a stack."""
         for move in self._moves:
             move.cancel()
             with suppress(asyncio.CancelledError):
                 await move
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
-        for agent in reversed(self._agents):
-            await agent.aclose()
-        self._agents.clear()
         await self._stack.aclose()
+        self._agents.clear()
 
     async def again(self) -> None:
         """As a supervisor restarts it: in good order, with the context that it has kept, over the same store."""
@@ -140,6 +140,36 @@ class _Process:
         kept = list(self._setting.lines[-1].context.get_messages())
         await self.end()
         await self.begin(kept)
+
+
+class _Agent:
+    """One agent's turn at the conversation: a task that runs its pipeline inside ``protect``, until it is left."""
+
+    def __init__(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
+        self.talking: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        self._leave = asyncio.Event()
+        self._task = asyncio.create_task(self._talk(line, protecting), name="agent")
+
+    async def _talk(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
+        try:
+            async with protecting as session, line.runs(ends=False):
+                self.talking.set_result(session)
+                await self._leave.wait()
+        except Exception as error:
+            if self.talking.done():
+                raise
+            self.talking.set_exception(error)
+
+    async def left(self) -> None:
+        """Leave; who is cancelled while leaving takes the agent's task along."""
+        self._leave.set()
+        while not self._task.done():
+            try:
+                await asyncio.wait({self._task})
+            except asyncio.CancelledError:
+                self._task.cancel()
+        if not self._task.cancelled():
+            self._task.result()
 
 
 class _Conversation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from toolguard.testing.pipecat import Line
     from toolguard.testing.scenarios.pipecat_setting import PipecatSetting
 
-_LOOKS = 0.002
-"""Seconds between two looks at the contexts: nothing tells when one has changed."""
 _UNANSWERED = "IN_PROGRESS"
 
 
@@ -66,11 +63,10 @@ class Watch:
         self.outputs: list[Sent] = []
         self.notes: list[Sent] = []
 
-    async def watch(self) -> None:
-        """Look again and again."""
-        while True:
-            self.look()
-            await asyncio.sleep(_LOOKS)
+    def idle(self) -> bool:
+        """The loop has nothing to do at this moment, so that the contexts stand; nothing is busy because of it."""
+        self.look()
+        return False
 
     def look(self) -> None:
         """Look now."""
@@ -122,4 +118,5 @@ def collect(setting: PipecatSetting, *, guarded: bool) -> Played:
 
 
 def _cuts(line: Line, setting: PipecatSetting) -> list[Cut]:
-    return [Cut((at - setting.base) * 1000, text, round(seconds * 1000)) for at, text, seconds in line.voice.cuts]
+    cuts = [one for one in line.voice.cuts if one[2] > 0]
+    return [Cut((at - setting.base) * 1000, text, round(seconds * 1000)) for at, text, seconds in cuts]

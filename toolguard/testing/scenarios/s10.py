@@ -98,7 +98,7 @@ def outputs_stand_in_call_order(played: Played) -> None:
     plays=("main", *_ORDERS, "two_hand_offs"),
     saboteur=Saboteur(
         "toolguard/engine/transfer.py",
-        old="await self._settle_writes(own, patience)",
+        old="await self._settle_writes(own, min(patience, self._left(own)))",
         new="await self._settle_writes(own, 0.0)",
     ),
 )
@@ -132,11 +132,13 @@ def the_model_is_asked_once_for_the_batch(played: Played) -> None:
     complete = max(one.at for one in played.outputs)
     replies = played.replies_after(0)
     must(replies and replies[0].at >= complete - 1, "the model was asked before all outputs were there")
-    must(len(replies) == 1 + bool(played.notes), f"the model was asked at {[one.at for one in replies]} ms")
     must(not any(one.problems for one in replies), "one of the requests is not valid")
     must(len(played.notes) <= 1, f"{len(played.notes)} notes were added")
     carried = [record.carried for _, record in played.records(r.HandOffRecord)]
-    must(bool(played.notes) == any(carried), f"notes: {[one.text for one in played.notes]}, carried: {carried}")
+    there = [item.text for item in played.items if item.kind == "output" and item.call == "c3"]
+    must(len(replies) == 1 + any(carried), f"the model was asked at {[one.at for one in replies]} ms")
+    told = bool(played.notes) or (any(carried) and there == ["1"])  # the next agent may have seen it from the beginning
+    must(told == any(carried), f"notes: {[one.text for one in played.notes]}, carried: {carried}")
 
 
 @check(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Script
     from toolguard.testing.scenarios.played import Item, Played, Request
 
+_SENTENCE = 1100.0
 _LIMIT = 2600.0
 """Milliseconds within which the next agent is asked, whatever the other side confirms."""
 
@@ -58,6 +59,12 @@ def on(played: Played, line: int) -> list[Request]:
     return asked
 
 
+def takers(played: Played) -> list[str]:
+    """Who took the conversation over: by accepting its packet, or in the same session by being handed it."""
+    accepted = [record.agent for _, record in played.records(r.Accepted)]
+    return accepted or [record.to for _, record in played.records(r.HandOffRecord)]
+
+
 def output_behind(items: tuple[Item, ...], call: str) -> str:
     """What stands right behind a call: its output."""
     places = [at for at, item in enumerate(items) if item.kind == "call" and item.call == call]
@@ -99,7 +106,7 @@ def the_call_is_run_by_the_tool_of_its_agent(played: Played) -> None:
     slot = played.slot("c1")
     must(slot.agent == "A", f"the journal says that {slot.agent} made the call")
     must(played.phase("c1") == "done", f"it ended {played.phase('c1')}")
-    took = [record.agent for _, record in played.records(r.Accepted)]
+    took = takers(played)
     must(took == ["B"], f"the conversation was taken over by {took}")
 
 
@@ -139,7 +146,8 @@ def nothing_waits_without_a_bound(played: Played) -> None:
     """The hand-off and the next agent's first words wait for nobody for longer than is said."""
     moved = played.app.get("moved", [])
     must(len(moved) == 1, f"the conversation moved {len(moved)} times")
-    must(moved[0] <= 700 + 4100, f"the hand-off took until {moved[0]:.0f} ms")
+    speech = _SENTENCE if played.turn_ms else 0.0  # such a framework lets the agent that leaves end its sentence
+    must(moved[0] <= 700 + 4100 + speech, f"the hand-off took until {moved[0]:.0f} ms")
     first = on(played, 1)[0]
     must(first.at <= moved[0] + _LIMIT, f"the second agent was asked after {first.at - moved[0]:.0f} ms")
     must(not first.problems, f"the first request is not valid: {first.problems}")
@@ -157,7 +165,7 @@ def nothing_waits_without_a_bound(played: Played) -> None:
 )
 def handing_back_resumes(played: Played) -> None:
     """The first agent sees all that happened, its own call with the result, and nothing is done again."""
-    agents = [record.agent for _, record in played.records(r.Accepted)]
+    agents = takers(played)
     must(agents == ["B", "A"], f"the conversation was taken over by {agents}")
     asked = played.asked("g5")
     must(asked.line == len(agents), "the first agent was not asked on its new connection")

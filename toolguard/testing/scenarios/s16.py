@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.played import Played
 
 _SPEECH = "Your table for six at six pm is confirmed, reference 1"
+_CUT = 1400.0
 
 
 @variant("S16", "at_once")
@@ -48,7 +49,7 @@ def _queued_audio(script: Script) -> Script:
     return _preamble(script, 1200)
 
 
-@variant("S16", "behind")
+@variant("S16", "behind", needs=("queued_speech",))
 def _behind(script: Script) -> Script:
     """The caller cuts in while the words before the call are still being played: nothing of the speech was heard."""
     return _preamble(script, 2000)
@@ -96,6 +97,9 @@ def words_call_and_output_stand_in_order(played: Played) -> None:
 def history_keeps_what_was_heard(played: Played) -> None:
     """The journal divides the speech; the server's copy has no unheard words; the booking stands beside it, as done."""
     said = _said(played)
+    if played.script.variant == "behind" and played.asked("g2").at > _CUT:
+        must(len(said) == 1 and not said[0].cut, f"it was only said behind the cut, and the journal has: {said}")
+        return
     must(len(said) == 1 and said[0].cut, f"the journal has of the speech: {said}")
     whole = f"{said[0].text} {said[0].unheard}".strip()
     must(_SPEECH.startswith(whole) or played.script.variant == "slow_audio", f"it divides other words: {said[0]}")

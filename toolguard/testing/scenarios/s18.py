@@ -11,10 +11,12 @@ from toolguard.testing.scenarios.kit import Saboteur, check, must, variant
 
 if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Script
-    from toolguard.testing.scenarios.played import Played
+    from toolguard.testing.scenarios.played import Played, Request
 
 _COMMITS, _SAID, _AGAIN = 600.0, 1900.0, 3000.0
 _EARLY_SAID = 500.0
+_NOTHING_SAID = 4800.0
+"""When it is known that the caller's second sound had no words."""
 _SLACK = 50.0
 _OTHER: dict[str, Any] = {"effect": "mutation", "ms": 5000, "takes": {"room": "string"}, "identity": ("room",)}
 
@@ -96,6 +98,17 @@ def _silent(script: Script) -> Script:
     return _quiet(script).with_tool("book", options={"announce": "silent"})
 
 
+def _the_turn_is_answered_at_once(played: Played, replies: list[Request]) -> None:
+    """Where the framework answers every turn by itself: at once, and the reply about c1 waits for it."""
+    first = replies[0]
+    must(abs(first.at - _SAID - played.turn_ms) <= _SLACK, f"the caller was answered at {first.at:.0f} ms")
+    must(any(item.role == "user" for item in first.items), "that request does not have the caller's words")
+    about = [one for one in replies if any('"order"' in item.text or "in_doubt" in item.text for item in one.items)]
+    told = played.script.variant == "fails" or (about and about[0].at >= _ends(played) - _SLACK)
+    must(told, "no reply waited for what became of c1")  # what is in doubt is told when the model asks (O3)
+    must(not any(one.problems for one in replies), "one of the requests is not valid")
+
+
 def _ends(played: Played) -> float:
     return next(step.at for step in played.script.steps if step.verb == "tool.returns")
 
@@ -136,7 +149,12 @@ def only_the_reply_about_it_waits(played: Played) -> None:
     must(heard[0][1].kind == said.means, f"it was classified as {heard[0][1].kind}")
     replies = played.replies_after(0)
     must(replies, "nobody answered the caller")
+    if played.turn_ms:
+        _the_turn_is_answered_at_once(played, replies)
+        return
     due = {"slow": 4000.0, "other_topic": _SAID}.get(played.script.variant, _ends(played))
+    if played.script.variant == "slow" and played.adapter == "pipecat":  # it holds replies in the caller's second turn
+        due = _NOTHING_SAID
     if played.script.variant == "slow":  # the caller has spoken again meanwhile, of nothing
         replies = [one for one in replies if one.by == "client"]
     first = replies[0]

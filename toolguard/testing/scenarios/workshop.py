@@ -150,9 +150,10 @@ class Workshop:
             if plan.effect == "handoff":
                 await asyncio.sleep(seconds)
                 async with commit() as key:
-                    await self.conversation.hand_off(to=args["agent"])
+                    handed = await self.conversation.hand_off(to=args["agent"])
                     self._effects.write("effect", plan.name, args, key=key, body=number)
-                    return self._end(plan, args, number, returns)
+                    result = self._end(plan, args, number, returns)
+                    return result if handed is None else handed(result)
             await asyncio.sleep(before)
             if returns is not None and returns.raises and seconds < (plan.commits_at or 0.0) / 1000:
                 return self._end(plan, args, number, returns)
