@@ -41,7 +41,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         calls = RealtimeCalls(self._room, session, port, self.caller, self.responses)
         self.calls = calls
         if out is not None:
-            out.is_cut_off = calls.is_cut_off
+            out.is_cut_off, out.is_handing_over = calls.is_cut_off, calls.is_handing_over
         self.moves = RealtimeMoves(self._room, session, out, self.caller) if out is not None else None
         self.nodes = RealtimeNodes(self.toolbox, self.caller, port, self.responses, self.moves)
         self._line = Line(self._room, self)

@@ -76,6 +76,8 @@ class LiveKitRealtimePort(LiveKitPort):
         """Ids of the speeches that are fillers."""
         self.is_cut_off: Callable[[str], bool] = lambda _call_id: False
         """Whether the speech of a call was interrupted; the calls' side says so."""
+        self.is_handing_over: Callable[[], bool] = lambda: False
+        """Whether LiveKit is about to be told of another agent; the calls' side says so."""
         self._last: RealtimeSession | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self.agent: agents.Agent | None = None
@@ -150,7 +152,10 @@ class LiveKitRealtimePort(LiveKitPort):
             items = list(line.chat_ctx.items)
             if parcel.call_id in outputs(items):
                 return
-            items.insert(items.index(call) + 1, output)
+            place = items.index(call) + 1
+            while place < len(items) and items[place].type in {"function_call", "function_call_output"}:
+                place += 1
+            items.insert(place, output)
             try:
                 await line.update_chat_ctx(agents.ChatContext(items))
             except agents.llm.RealtimeError as error:
@@ -162,8 +167,12 @@ class LiveKitRealtimePort(LiveKitPort):
         Where another agent is about to take over, that one has the next word.
         """
         taken = self.session is not None and self.session.line_taken(parcel.calls)
-        leaving = self._room.current_agent is not self.agent
+        leaving = self._room.current_agent is not self.agent or self._handing_over
         return self.answers_by_itself or not (taken or leaving or self.is_cut_off(parcel.call_id))
+
+    @property
+    def _handing_over(self) -> bool:
+        return bool(self.handed) or self.is_handing_over()
 
     def take_back(self) -> bool:
         """Ask for no reply that is still to be asked for; True where there was one."""
@@ -380,7 +389,7 @@ class LiveKitRealtimePort(LiveKitPort):
         """Wait until nobody speaks, and no agent is about to take over; False where the conversation is over."""
         try:
             async with asyncio.timeout(BEGINS_WITHIN):
-                while self.line is None or self._room.current_agent is not self.agent:  # noqa: ASYNC110 - no bell
+                while self._between_agents:  # noqa: ASYNC110 - LiveKit has no bell for it
                     await asyncio.sleep(LOOKS_EVERY)
             await self._room.wait_for_idle()
         except TimeoutError:
@@ -390,6 +399,10 @@ class LiveKitRealtimePort(LiveKitPort):
                 raise
             return False
         return True
+
+    @property
+    def _between_agents(self) -> bool:
+        return self.line is None or self._room.current_agent is not self.agent or self._handing_over
 
     def _refused(self, why: str) -> None:
         self._refusals += 1

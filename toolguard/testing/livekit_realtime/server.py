@@ -63,7 +63,8 @@ class ScriptedServer:
         responses: All responses, in order.
         asked: All requests for one, in order.
         given: Items that the client gave, in order, with the loop's time and what was wrong with them, if anything.
-        truncated: Messages that the client has cut: when, what had been said, how many milliseconds were heard.
+        truncated: Messages of which the client has cut something off: when, what had been said, how many milliseconds
+            of it were heard.
         told: Instructions that the client gave, with the loop's time.
         log: What it was told and what it did, in order, with the loop's time.
         speaking: Whether the caller speaks.
@@ -192,7 +193,8 @@ class ScriptedServer:
         """The client says what the caller heard of a message."""
         for one in self.items:
             if one.id == item and isinstance(one, ChatMessage):
-                self.truncated.append((asyncio.get_running_loop().time(), one.text_content or "", heard_ms))
+                if (one.text_content or "").strip() != text.strip():
+                    self.truncated.append((asyncio.get_running_loop().time(), one.text_content or "", heard_ms))
                 one.content = [text]
         self.note("truncated", item)
 
