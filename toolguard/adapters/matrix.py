@@ -30,5 +30,16 @@ ROWS: Sequence[Mapping[str, str]] = (
         "resume": "not yet",
         "hand-off slot": "not yet",
     },
+    {
+        "adapter": "pipecat",
+        "interrupt signal": "voice activity, at once",
+        "call id": "yes",
+        "native cancel": "all of a tool, by the caller's voice",
+        "late result": "in place, else as a developer message",
+        "silent output": "yes: run_llm",
+        "evidence of hearing": "heard (spoken words)",
+        "resume": "in the saved or a new context",
+        "hand-off slot": "a pipeline of its own, or a flow's next node",
+    },
 )
 """One row an adapter; every row has the same keys."""
