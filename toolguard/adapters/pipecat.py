@@ -30,6 +30,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from toolguard.adapters.pipecat_calls import PipecatCalls
+from toolguard.adapters.pipecat_doors import closes, hook, opens
 from toolguard.adapters.pipecat_events import PipecatEvents, processors
 from toolguard.adapters.pipecat_features import (
     FunctionCallParams,
@@ -40,7 +41,7 @@ from toolguard.adapters.pipecat_features import (
 )
 from toolguard.adapters.pipecat_port import PipecatPort
 from toolguard.adapters.pipecat_prefill import PipecatPrefill
-from toolguard.adapters.pipecat_tools import HOOKED, PROTECTED, events_of, function_schemas, handler
+from toolguard.adapters.pipecat_tools import function_schemas, handler
 from toolguard.adapters.protecting import Protecting
 from toolguard.errors import DeclarationError
 
@@ -54,26 +55,7 @@ if TYPE_CHECKING:
     from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
 
-__all__ = ["function_schemas", "handler", "hook", "protect"]
-
-
-def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
-    """Guard one more model of a conversation, or every model of another worker's pipeline.
-
-    Args:
-        conversation: What :func:`protect` gave.
-        more: A model, or a worker whose models take part in the conversation.
-
-    Raises:
-        NoSession: The conversation is not one of :func:`protect`.
-    """
-    events = events_of(conversation)
-    if isinstance(more, LLMService):
-        events.hook(more)
-    else:
-        events.listen(more)
-    for llm in events.llms:
-        PROTECTED[llm] = events
+__all__ = ["function_schemas", "handler", "hook", "protect", "until_finished"]
 
 
 def protect(
@@ -164,8 +146,7 @@ async def _protecting(
     finally:
         if events is not None:
             events.stop()
-            for llm in events.llms:
-                PROTECTED.pop(llm, None)
+            closes(events)
         if port is not None:
             await port.flush()
             port.stop()
@@ -187,9 +168,9 @@ async def _left_well(session: Session) -> AsyncGenerator[None]:
 def _listening(
     worker: PipelineWorker, session: Session, port: PipecatPort | None, calls: PipecatCalls
 ) -> PipecatEvents:
-    events = HOOKED[session] = PipecatEvents(session, port, calls)
+    events = PipecatEvents(session, port, calls)
     events.listen(worker, ends=True)
-    PROTECTED.update(dict.fromkeys(events.llms, events))
+    opens(session, events)
     return events
 
 

@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from toolguard.adapters import pipecat
+from toolguard.adapters.pipecat_doors import events_of
 from toolguard.adapters.pipecat_edges import ANSWERED, Edges, FlowManager, FlowsFunctionSchema
 from toolguard.adapters.pipecat_names import by_name
-from toolguard.adapters.pipecat_tools import events_of
 from toolguard.adapters.protecting import Protecting
 from toolguard.core.effect import Effect
 from toolguard.errors import DeclarationError, NoSession

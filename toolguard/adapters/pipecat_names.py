@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from toolguard.adapters.pipecat_doors import door
 from toolguard.adapters.pipecat_events import processors
 from toolguard.adapters.pipecat_features import LLMService
-from toolguard.adapters.pipecat_tools import door
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable

@@ -1,49 +1,21 @@
-"""Guarded tools as Pipecat takes them, and the way from a call of Pipecat's to the conversation that it belongs to."""
+"""Giving Pipecat guarded tools: functions that know nothing of it, and handlers that read ``params.arguments``."""
 
 from __future__ import annotations
 
 import functools
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from toolguard.adapters.pipecat_calls import with_arguments
-from toolguard.adapters.pipecat_features import FunctionCallParams, FunctionSchema, LLMService, require
+from toolguard.adapters.pipecat_doors import door
+from toolguard.adapters.pipecat_features import FunctionCallParams, FunctionSchema, require
 from toolguard.core.effect import Effect
-from toolguard.errors import NoSession
-from toolguard.tools.ambient import DOORS
 from toolguard.tools.build import MISSING, make_tool
 from toolguard.tools.rawschema import raw_shape
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from toolguard.adapters.pipecat_events import PipecatEvents
-    from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
-
-PROTECTED: WeakKeyDictionary[LLMService[Any], PipecatEvents] = WeakKeyDictionary()
-"""The ears of the conversation that a model takes part in."""
-HOOKED: WeakKeyDictionary[Session, PipecatEvents] = WeakKeyDictionary()
-"""The ears of a conversation."""
-
-
-async def door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Serve Pipecat's call of a guarded tool: the model that called says which conversation it is.
-
-    Raises:
-        NoSession: Its pipeline is not protected.
-    """
-    params = next(one for one in (*args, *kwargs.values()) if type(one) is FunctionCallParams)
-    events = PROTECTED.get(params.llm)
-    if events is None:
-        raise NoSession(
-            f"{tool.name} is guarded, and the pipeline that called it is not.",
-            advice="Run the worker inside `async with protect(worker, guard, id=...)`.",
-        )
-    return await events.serve(tool, params)
-
-
-DOORS[FunctionCallParams] = door
 
 
 def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
@@ -106,20 +78,3 @@ def handler(
         return make_tool(functools.update_wrapper(called, function), Effect(effect), identity, given, shape)
 
     return decorate
-
-
-def events_of(conversation: Session) -> PipecatEvents:
-    """The ears of a conversation, for what stands on this adapter.
-
-    Raises:
-        NoSession: The conversation is not one of :func:`protect`.
-    """
-    events = HOOKED.get(conversation)
-    if events is None:
-        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
-    return events
-
-
-def events_at(llm: LLMService[Any]) -> PipecatEvents | None:
-    """The ears of the conversation that a model takes part in."""
-    return PROTECTED.get(llm)

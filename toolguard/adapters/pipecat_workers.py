@@ -26,8 +26,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from toolguard.adapters.pipecat_doors import events_at
 from toolguard.adapters.pipecat_features import FrameDirection
-from toolguard.adapters.pipecat_tools import events_at
 from toolguard.errors import FeatureMissing, ToolguardError
 from toolguard.tools.ambient import BENCH
 
