@@ -9,12 +9,6 @@ _CALLS, _CALLER = f"{_ADAPTERS}livekit_calls.py", f"{_ADAPTERS}livekit_caller.py
 _EVENTS, _MOVES = f"{_ADAPTERS}livekit_events.py", f"{_ADAPTERS}livekit_moves.py"
 _PORT, _RESPONSES = f"{_ADAPTERS}livekit_port.py", f"{_ADAPTERS}livekit_responses.py"
 
-_NO_TURNS = Saboteur(
-    _CALLER,
-    old="none = bool(kinds) and all(no_turn for _, no_turn in kinds)",
-    new="none = bool(kinds)",
-)
-_NO_ANSWERS = Saboteur(_PORT, old="        self._give(name, parcel, result)\n", new="")
 _SLOW_ANSWERS = Saboteur(
     _PORT,
     old="            answer.set_result(result)\n            if",
@@ -35,8 +29,12 @@ _HALF_CALLS = Saboteur(
 sabotages(
     "livekit",
     {
-        "S01.1": _NO_TURNS,
-        "S03.3": _NO_ANSWERS,
+        "S01.1": Saboteur(
+            f"{_ADAPTERS}livekit_nodes.py",
+            old="item.output = port.answer(item.call_id) or item.output",
+            new='item.call_id = "lost"',
+        ),
+        "S03.3": Saboteur(_PORT, old='if parcel.form == "incomplete":', new="if parcel.form:"),
         "S03.4": _SLOW_ANSWERS,
         "S05.3": Saboteur(
             "toolguard/engine/gate.py",
@@ -45,7 +43,11 @@ sabotages(
         ),
         "S06.2": Saboteur(_CALLS, old="handle.id not in self._silenced", new="handle.id"),
         "S06.3": _SLOW_REQUESTS,
-        "S06.4": _NO_ANSWERS,
+        "S06.4": Saboteur(
+            _PORT,
+            old="result = agents.ToolResult(parcel.text, reply_required=reply)",
+            new='result = agents.ToolResult("", reply_required=reply)',
+        ),
         "S08.2": Saboteur(
             _PORT,
             old="not (session is not None and session.line_taken(parcel.calls))",
