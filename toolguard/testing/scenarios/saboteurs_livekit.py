@@ -25,6 +25,7 @@ _HALF_CALLS = Saboteur(
     old="    except json.JSONDecodeError:\n        return False\n",
     new="    except json.JSONDecodeError:\n        return True\n",
 )
+_NO_PAIR = Saboteur(_PORT, old='if parcel.form == "incomplete":', new="if not parcel.form:")
 
 sabotages(
     "livekit",
@@ -79,9 +80,13 @@ sabotages(
         "S12.2": _SLOW_REQUESTS,
         "S12.4": Saboteur(_MOVES, old="content=[opening(packet)]", new='content=[""]'),
         "S15.1": _HALF_CALLS,
-        "S15.2": Saboteur(_PORT, old="output=parcel.text, is_error=True", new='output="", is_error=True'),
-        "S15.3": Saboteur(_PORT, old='if parcel.form == "incomplete":', new="if not parcel.form:"),
-        "S15.4": _HALF_CALLS,
+        "S15.2": Saboteur(
+            _PORT,
+            old="is_error=True\n            )\n            await self.put([call, output])",
+            new="is_error=True\n            )\n            await self.put([call])",
+        ),
+        "S15.3": _NO_PAIR,
+        "S15.4": _NO_PAIR,
         "S16.1": Saboteur(_RESPONSES, old="if guarded and call.call_id in self._ids:", new="if guarded:"),
         "S16.2": Saboteur(_EVENTS, old="(speech), text, unheard=rest", new="(speech), text + rest, unheard=rest"),
         "S16.3": Saboteur(
