@@ -274,7 +274,6 @@ async def test_a_tool_that_the_context_lists_under_a_name_of_the_guards_is_refus
     assert first.booked == second.booked == []
 
 
-
 async def test_a_tool_that_is_registered_twice_is_run_once():
     world = World()
     book = world.book()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from toolguard.core import outbox
 from toolguard.core.envelope import plain
-from toolguard.core.outbox import answer_anew, interim
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -82,6 +82,40 @@ def drop_echoes(context: LLMContext, call_ids: Mapping[str, Any]) -> None:
         context.set_messages(kept)
 
 
+def drop_last(context: LLMContext, text: str) -> None:
+    """Remove the last message with this content, if any."""
+    messages = _all(context)
+    for at in range(len(messages) - 1, -1, -1):
+        if isinstance(messages[at], dict) and messages[at].get("content") == text:
+            context.set_messages([*messages[:at], *messages[at + 1 :]])
+            return
+
+
+def drop_repeat(context: LLMContext, call_id: str) -> bool:
+    """Keep the first of several calls with one id: providers take no id twice, and it is one call (S5)."""
+    seen: set[str] = set()
+    kept: list[Any] = []
+    for message in _all(context):
+        kind = _stands_for(message, call_id)
+        if not kind or kind not in seen:
+            kept.append(message)
+        seen.add(kind)
+    dropped = len(kept) < len(_all(context))
+    if dropped:
+        context.set_messages(kept)
+    return dropped
+
+
+def _stands_for(message: object, call_id: str) -> str:
+    """Which half of a call a message is, empty for neither."""
+    if not isinstance(message, dict):
+        return ""
+    one = cast("dict[str, Any]", message)
+    if one.get("tool_call_id") == call_id:
+        return "output"
+    return "call" if any(call.get("id") == call_id for call in one.get("tool_calls") or ()) else ""
+
+
 def sweep(context: LLMContext, state: State, but: Collection[str] = ()) -> None:
     """Rewrite every call that a context shows without its outcome from the journal, but for those in motion here.
 
@@ -94,7 +128,7 @@ def sweep(context: LLMContext, state: State, but: Collection[str] = ()) -> None:
     slots = {slot.call_id: slot for slot in state.slots.values() if slot.call_id in waiting}
     told: set[str] = set()
     for call_id, slot in slots.items():
-        answer = answer_anew(state, slot, set()) or interim(state, slot)
+        answer = outbox.answer_anew(state, slot, set()) or outbox.interim(state, slot)
         waiting[call_id]["content"] = written(result_of(state, slot, answer.text))
         if not answer.interim:
             told.add(state.ref(slot.number))
@@ -102,12 +136,15 @@ def sweep(context: LLMContext, state: State, but: Collection[str] = ()) -> None:
     context.set_messages(kept)
 
 
-def _waits(message: Mapping[str, Any]) -> bool:
-    content = message.get("content")
-    if is_open(content):
-        return True
+def interim(content: object) -> bool:
+    """Whether a text is an answer of ours that is not the last word."""
     told = parsed(content) if isinstance(content, str) and '"toolguard"' in content else None
     return isinstance(told, dict) and cast("dict[str, Any]", told).get("toolguard") in INTERIM
+
+
+def _waits(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    return is_open(content) or interim(content)
 
 
 def _is_news(message: object, refs: Collection[str]) -> bool:

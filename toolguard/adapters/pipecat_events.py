@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _ALL_COME_WITHIN = 0.1
 """Seconds within which the calls of a response that has ended reach their handlers."""
+_HELD_AT_MOST = 8.0
+"""Seconds that a reply waits at most; the tools' patience ends the waiting earlier."""
 _PARALLEL = 2
 """Turns of the loop in which the handlers of one response begin, where Pipecat runs them side by side."""
 
@@ -56,6 +58,8 @@ class PipecatEvents:
         self._streaming = False
         self._expected: dict[str, str] = {}
         self._order: dict[str, int] = {}
+        self._issued = 0
+        self._said: dict[str, str] = {}
         self._over = ""
         self._timer: asyncio.TimerHandle | None = None
         self._serving: set[int] = set()
@@ -87,6 +91,7 @@ class PipecatEvents:
         if llm in self.llms:
             return
         self.llms.append(llm)
+        self._add(llm, "on_before_process_frame", self._held)
         self._on(llm, "on_before_process_frame", self._before)
         self._on(llm, "on_after_process_frame", self._after)
         self._on(llm, "on_before_push_frame", self._pushing)
@@ -97,7 +102,6 @@ class PipecatEvents:
         for processor, event, handler in self._hooks:
             processor.remove_event_handler(event, handler)
         self._hooks.clear()
-        self.caller.stop()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -129,6 +133,13 @@ class PipecatEvents:
         else:
             self.caller.passes(frame)
 
+    async def _held(self, _llm: FrameProcessor, frame: frames.Frame) -> None:
+        """A reply to words that take calls back waits for what became of them, and for nothing else (G8)."""
+        if isinstance(frame, frames.LLMContextFrame) and self.port is not None:
+            awaited, self.caller.awaited = self.caller.awaited, ()
+            if awaited:
+                await self.port.answered(awaited, _HELD_AT_MOST)
+
     def _request(self, frame: frames.LLMContextFrame) -> None:
         """The model is asked: every open call has an answer first (O2), and reads it in this very context."""
         self._close()
@@ -137,11 +148,16 @@ class PipecatEvents:
             self.port.asking(frame.context)
         self._responses += 1
         self._generation, self._streaming = f"response-{self._here}-{self._responses}", False
+        self._said[self._generation] = ""
+        self._issued = 0
+        self.caller.answered(self._generation)
         self.session.generation_began(self._generation)
 
     def _pushing(self, frame: frames.Frame) -> None:
         """The model is about to send a frame."""
-        if isinstance(frame, frames.LLMFullResponseStartFrame):
+        if isinstance(frame, frames.LLMTextFrame):
+            self._said[self._generation] = self._said.get(self._generation, "") + frame.text
+        elif isinstance(frame, frames.LLMFullResponseStartFrame):
             self._streaming = True
             self._telling[frame.id] = self._generation
         elif isinstance(frame, frames.LLMFullResponseEndFrame):
@@ -150,8 +166,11 @@ class PipecatEvents:
         elif isinstance(frame, frames.FunctionCallsStartedFrame):
             self._alone.clear()
             self._last = 0
+            if any(call.tool_call_id in self._order for call in frame.function_calls):
+                return  # the same announcement on its way in the other direction
             for call in frame.function_calls:
-                self._order.setdefault(call.tool_call_id, len(self._order))
+                self._order[call.tool_call_id] = self._issued
+                self._issued += 1
                 if call.function_name in self.calls.tools:
                     self._expected[call.tool_call_id] = self._generation
         elif isinstance(frame, frames.FunctionCallInProgressFrame) and not self._serving and self._last:
@@ -233,13 +252,21 @@ class PipecatEvents:
 
     def _after_assistant(self, frame: frames.Frame) -> None:
         if isinstance(frame, frames.FunctionCallInProgressFrame) and self.port is not None:
-            self.port.arrived.add(frame.tool_call_id)
+            self.port.arrives(frame.tool_call_id)
 
     def _told(self, message: Any) -> None:
         """The aggregator has written what the caller heard of the agent's turn."""
         generation, self._aggregating = self._aggregating or self._generation, ""
-        if message.content:
-            self.session.agent_spoke(generation, message.content, cut=bool(message.interrupted))
+        heard, said = str(message.content or ""), self._said.pop(generation, "").strip()
+        cut = bool(message.interrupted)
+        if heard or (cut and said):
+            self.session.agent_spoke(generation, heard, unheard=_rest(said, heard) if cut else "", cut=cut)
+
+
+def _rest(said: str, heard: str) -> str:
+    """What of a text was not heard; empty where that cannot be told, because it was spoken in other words."""
+    words, there = said.split(), heard.split()
+    return " ".join(words[len(there) :]) if words[: len(there)] == there else ""
 
 
 def processors(processor: FrameProcessor) -> Iterator[FrameProcessor]:

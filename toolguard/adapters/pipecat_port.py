@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters import pipecat_context as shown
-from toolguard.adapters.pipecat_features import FrameDirection, frames
+from toolguard.adapters.pipecat_features import NOT_RECOGNIZED, FrameDirection, frames, time_now_iso8601
 from toolguard.core.outbox import interim
 from toolguard.engine.port import Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from toolguard.adapters.pipecat_features import FunctionCallParams, LLMContext, PipelineWorker
     from toolguard.engine.port import Parcel
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LANDS_WITHIN = 5.0
 """Seconds that a reply waits for results which are on their way through the pipeline, behind audio for example."""
+_TURN_ENDS_WITHIN = 0.05
+"""Seconds in which word of a turn's end has passed through the pipeline."""
 
 TRAITS = Traits(
     adapter="pipecat",
@@ -28,6 +30,7 @@ TRAITS = Traits(
     transcribes=True,
     starts_replies=True,
     words_first=True,
+    keys=True,
 )
 
 
@@ -54,12 +57,17 @@ class PipecatPort:
         self.afterwards: dict[str, Callable[[], Awaitable[None]]] = {}
         """What a handler wants to follow when its result stands in the context."""
         self._texts: dict[str, str] = {}
+        self._first: dict[str, int] = {}
+        self._placed = asyncio.Event()
         self._unseen: dict[str, tuple[str, str]] = {}
         self._landing: dict[str, asyncio.Event] = {}
         self._jobs: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._asking: asyncio.Task[None] | None = None
+        self._stopped = False
         self.asked = False
         """A reply was asked for and no model has been asked since."""
+        self.wordless = False
+        """The caller was understood, and Pipecat gets none of the words: it must not say that it heard nothing."""
         self.open = 0
         """How many calls of the session are open."""
         self._task = asyncio.create_task(self._work(), name="toolguard:pipecat-out")
@@ -82,6 +90,11 @@ class PipecatPort:
         if session is None:
             return
         slot = session.state.slots[parcel.calls[0]]
+        first = self._first.setdefault(call_id, slot.number)
+        if slot.number != first:  # the id was used before: its place has another answer
+            self._tell(parcel)
+            self.repeat(call_id)
+            return
         value = shown.result_of(session.state, slot, parcel.text)
         text = self._texts[call_id] = shown.written(value)
         self._unseen[parcel.item] = call_id, text
@@ -90,6 +103,14 @@ class PipecatPort:
         if parcel.form not in shown.INTERIM:
             self._end(call_id, value)
             self._end_others(session, slot.run)
+        self._placed.set()
+        self._placed = asyncio.Event()
+
+    def _tell(self, parcel: Parcel) -> None:
+        """Add what has no place of its own at the end."""
+        if self.context is not None:
+            shown.tell(self.context, parcel.text)
+            self._unseen[parcel.item] = "", parcel.text
 
     def _end_others(self, session: Session, number: int) -> None:
         """A result has its one showing: other calls of the run, which got a placeholder, have ended for Pipecat too."""
@@ -103,8 +124,7 @@ class PipecatPort:
         session = self.session
         if session is None or self.context is None:
             return
-        shown.tell(self.context, parcel.text)
-        self._unseen[parcel.item] = "", parcel.text
+        self._tell(parcel)
         for number in parcel.calls:
             call_id = session.state.slots[number].call_id
             self._end(call_id, shown.parsed(self._texts.get(call_id, parcel.text)))
@@ -148,14 +168,21 @@ class PipecatPort:
 
     def expect(self, params: FunctionCallParams) -> None:
         """Pipecat waits for this call."""
-        self.calls[params.tool_call_id] = params
+        self.calls.setdefault(params.tool_call_id, params)
         if self.context is None:
             self.context = params.context
 
+    def arrives(self, call_id: str) -> None:
+        """Pipecat has written a call into the context; one that came again stands there once."""
+        self.arrived.add(call_id)
+        if self.context is not None:
+            shown.drop_repeat(self.context, call_id)
+
     def repeat(self, call_id: str) -> None:
         """A call id came again: what was answered then is the answer now (S5)."""
-        if call_id in self._texts:
-            self._end(call_id, shown.parsed(self._texts[call_id]))
+        text = self._texts.get(call_id, "")
+        if text and not shown.interim(text):
+            self._end(call_id, shown.parsed(text))
 
     def asking(self, context: LLMContext) -> None:
         """The model is about to read ``context``: what was answered stands in it, or is added (O3, O4)."""
@@ -172,6 +199,9 @@ class PipecatPort:
         if self.session is not None:
             shown.sweep(context, self.session.state, self._texts.keys() | self.calls.keys())
         shown.drop_echoes(context, self._texts)
+        if self.wordless:
+            self.wordless = False
+            shown.drop_last(context, NOT_RECOGNIZED)
         told = {str(message.get("content")) for message in context.get_messages() if isinstance(message, dict)}
         for item, (call_id, text) in list(self._unseen.items()):
             gone = call_id in self.arrived and call_id not in standing if call_id else text not in told
@@ -192,10 +222,30 @@ class PipecatPort:
     def ask_again(self) -> None:
         """A turn of the caller has ended without a word: a reply that was held for it is asked for again."""
         if self.asked:
+            asyncio.get_running_loop().call_later(_TURN_ENDS_WITHIN, self._again)
+
+    def _again(self) -> None:
+        if self.asked and not self._stopped:
             self.ask_reply()
+
+    def no_words(self) -> None:
+        """What opened a turn was a noise: Pipecat is told that no words come, or it holds every reply for seconds."""
+        frame = frames.TranscriptionFrame(" ", "", time_now_iso8601(), finalized=True)
+        self._jobs.put_nowait(lambda: self._worker.queue_frame(frame))
+
+    async def answered(self, calls: Collection[int], within: float) -> None:
+        """Wait until these calls have their answers, or for so many seconds."""
+        session = self.session
+        try:
+            async with asyncio.timeout(within):
+                while session is not None and any(not session.state.slots[call].sent for call in calls):
+                    await self._placed.wait()
+        except TimeoutError:
+            return
 
     def stop(self) -> None:
         """The session has ended: nothing of ours goes into the pipeline any more."""
+        self._stopped = True
         self._task.cancel()
         if self._asking is not None:
             self._asking.cancel()

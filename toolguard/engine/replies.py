@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from toolguard.core.outbox import unanswered
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,6 +65,12 @@ class Replies:
         """The caller speaks, or the platform is about to answer what they said: outputs ask for no reply now (O5)."""
         floor = self._w.delivery.floor
         return bool(floor.speaking or floor.expecting)
+
+    @property
+    def taken_back(self) -> tuple[int, ...]:
+        """Calls without an answer that the turn which settles now takes back: its reply waits for them (G8)."""
+        about = self._w.delivery.about
+        return tuple(slot.number for slot in unanswered(self.state) if slot.run in about)
 
     def wants_reply(self) -> None:
         """The caller's turn, or the application, wants the model to speak (O2 first)."""

@@ -12,7 +12,7 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
-from pipecat.turns.user_start import VADUserTurnStartStrategy
+from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
@@ -74,6 +74,7 @@ def pipecat_line(
     behind: Sequence[FrameProcessor] = (),
     user: LLMUserAggregatorParams | None = None,
     endpointing: float = ENDPOINTING,
+    recovers: bool = True,
     **options: Any,
 ) -> Line:
     """Set a line up.
@@ -85,17 +86,15 @@ def pipecat_line(
         voice: The voice, where it is not one that takes so long for every letter.
         model: The model, where the script is not enough.
         behind: More processors right behind the model.
-        user: Parameters of the user aggregator: by default voice activity begins a turn, silence ends it.
+        user: Parameters of the user aggregator: by default a voice or a transcript begins a turn, silence ends it.
         endpointing: Seconds of that silence.
+        recovers: Whether Pipecat asks its model about turns of the caller that have no words, as it does by default.
         **options: Options of the model.
     """
     shown = context or LLMContext(messages=[], tools=list(tools)) if tools else context or LLMContext(messages=[])
     asked = model or ScriptedModel(script, **options)
     spoken = voice or ScriptedVoice()
-    turns = UserTurnStrategies(
-        start=[VADUserTurnStartStrategy()], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=endpointing)]
-    )
-    pair = LLMContextAggregatorPair(shown, user_params=user or LLMUserAggregatorParams(user_turn_strategies=turns))
+    pair = LLMContextAggregatorPair(shown, user_params=user or _turns(endpointing, recovers=recovers))
     worker = PipelineWorker(
         Pipeline([pair.user(), asked, *behind, spoken, pair.assistant()]),
         cancel_on_idle_timeout=False,
@@ -108,3 +107,15 @@ def pipecat_line(
 
     worker.add_event_handler("on_pipeline_started", started)
     return Line(worker, shown, asked, spoken, ScriptedCaller(worker), pair, running)
+
+
+def _turns(endpointing: float, *, recovers: bool) -> LLMUserAggregatorParams:
+    params = LLMUserAggregatorParams(
+        user_turn_strategies=UserTurnStrategies(
+            start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()],
+            stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=endpointing)],
+        )
+    )
+    if not recovers and hasattr(params, "empty_user_turn"):  # older versions leave such turns alone
+        params.empty_user_turn = None
+    return params

@@ -48,6 +48,8 @@ class ScriptedVoice(FrameProcessor):
         self.stopped_at: list[float] = []
         self.cuts: list[tuple[float, str, float]] = []
         self._text, self._began = "", 0.0
+        self.on_filler: Callable[[str], None] = lambda _text: None
+        """Called with a text that is to be spoken beside the model's own."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Speak texts, be silent when interrupted, pass everything else on."""
@@ -56,6 +58,7 @@ class ScriptedVoice(FrameProcessor):
             await self._speak(frame.text, keep=True)
             return
         if isinstance(frame, TTSSpeakFrame):
+            self.on_filler(frame.text)
             await self._speak(frame.text, keep=frame.append_to_context)
             await self._silence()
             return

@@ -16,6 +16,8 @@ HOOKS: Mapping[str, str] = {
     "http_calls": "calls that come in as web requests",
     "repeated_ids": "a call that comes again under its id while it runs",
     "half_calls": "a call that can be seen before its arguments are complete",
+    "text_arguments": "a call whose arguments are the text that the model wrote, whether it is JSON or not",
+    "queued_speech": "a framework that asks its model for the next words while the last ones are still heard",
     "refused_replies": "a provider that refuses a reply while another one is active",
     "fixed_speech": "a platform that can be told not to stop its speech for the caller",
     "replaced_responses": "a framework that replaces a response because the caller's turn goes on",

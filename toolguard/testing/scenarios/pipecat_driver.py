@@ -79,13 +79,14 @@ class _Process:
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
         setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
-        line = setting.line(function_schemas(tools), messages or ())
+        line = setting.line(function_schemas(tools), messages or (), recovers=False)
         await self._talks(line, protect(line.worker, guard, id=SESSION, agent="A" if apart(script) else "agent"))
 
     async def _talks(self, line: Line, protecting: AbstractAsyncContextManager[Session]) -> None:
         """An agent has the conversation, on its own pipeline."""
         setting, agent = self._setting, _Agent(line, protecting)
         self._agents.append(agent)
+        self._stack.push_async_callback(agent.left)
         self.session = setting.app["session"] = await agent.talking
         setting.side.line, setting.stage.application = line, self
         move = self._move if apart(setting.script) else None
@@ -114,7 +115,7 @@ class _Process:
         """The next agent has a pipeline of its own; the one before it is left a little later."""
         setting, before = self._setting, self._agents[-1]
         tools = setting.workshop.guarded()
-        line = setting.line(function_schemas(tools), [{"role": "system", "content": f"You are {to}."}])
+        line = setting.line(function_schemas(tools), recovers=False)
         await self._talks(line, protect(line.worker, self.guard, packet=packet, agent=to, tools=tools))
         setting.app.setdefault("moved", []).append(setting.stage.now())
         setting.floors.append((setting.stage.now(), to))
@@ -123,16 +124,15 @@ class _Process:
         await before.left()
 
     async def end(self) -> None:
+        """Leave, whatever cancels it: what was entered is left, in the order of a stack."""
         for move in self._moves:
             move.cancel()
             with suppress(asyncio.CancelledError):
                 await move
         if self._setting.stage.store is not None:
             self._setting.stage.store.live()
-        for agent in reversed(self._agents):
-            await agent.left()
-        self._agents.clear()
         await self._stack.aclose()
+        self._agents.clear()
 
     async def again(self) -> None:
         """As a supervisor restarts it: in good order, with the context that it has kept, over the same store."""
@@ -161,9 +161,15 @@ class _Agent:
             self.talking.set_exception(error)
 
     async def left(self) -> None:
-        """Leave."""
+        """Leave; who is cancelled while leaving takes the agent's task along."""
         self._leave.set()
-        await self._task
+        while not self._task.done():
+            try:
+                await asyncio.wait({self._task})
+            except asyncio.CancelledError:
+                self._task.cancel()
+        if not self._task.cancelled():
+            self._task.result()
 
 
 class _Conversation:

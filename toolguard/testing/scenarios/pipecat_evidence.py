@@ -118,4 +118,5 @@ def collect(setting: PipecatSetting, *, guarded: bool) -> Played:
 
 
 def _cuts(line: Line, setting: PipecatSetting) -> list[Cut]:
-    return [Cut((at - setting.base) * 1000, text, round(seconds * 1000)) for at, text, seconds in line.voice.cuts]
+    cuts = [one for one in line.voice.cuts if one[2] > 0]
+    return [Cut((at - setting.base) * 1000, text, round(seconds * 1000)) for at, text, seconds in cuts]

@@ -27,31 +27,30 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.kit import Room, Script
     from toolguard.testing.scenarios.played import Played
 
-_NO_HOOKS: Mapping[str, str] = MappingProxyType(
-    {
-        "cancel_frame": "pipecat/frames/frames.py FunctionCallCancelFrame: Pipecat tells of its own cancelling; no "
-        "provider's message is one",
-        "http_calls": "pipecat/services/llm_service.py LLMService.run_function_calls: calls come from the model alone",
-        "half_calls": "pipecat/services/llm_service.py LLMService.run_function_calls: services hand on whole calls only",
-        "second_line": "pipecat/services/llm_service.py LLMService: services connect to their providers by themselves",
-        "refused_replies": "pipecat/processors/aggregators/llm_response_universal.py LLMAssistantAggregator: a reply is "
-        "held or run, and nobody refuses it",
-        "fixed_speech": "pipecat/processors/frame_processor.py FrameProcessor.broadcast_interruption: speech stops in "
-        "every pipeline whose caller may interrupt",
-        "frame_order": "pipecat/services/llm_service.py LLMService._run_function_call: the frames of a call have one "
-        "order",
-        "tool_choice": "pipecat/processors/aggregators/llm_context.py LLMContext.set_tool_choice: it is for the "
-        "provider, which then makes no calls",
-    }
-)
+_SERVICE = "pipecat/services/llm_service.py LLMService"
+_AGGREGATOR = "pipecat/processors/aggregators/llm_response_universal.py LLMAssistantAggregator"
+_LACKS = {
+    "cancel_frame": "pipecat/frames/frames.py FunctionCallCancelFrame: it tells of Pipecat's own cancelling",
+    "http_calls": f"{_SERVICE}.run_function_calls: calls come from the model alone",
+    "half_calls": f"{_SERVICE}.run_function_calls: services pass on whole calls alone",
+    "text_arguments": "pipecat/services/openai/base_llm.py BaseOpenAILLMService: a call that is no JSON is dropped",
+    "second_line": f"{_SERVICE}: services connect to their providers by themselves",
+    "refused_replies": f"{_AGGREGATOR}._maybe_push_context: a reply is run or held, and nobody refuses it",
+    "queued_speech": f"{_AGGREGATOR}._maybe_push_context: the model is not asked while the agent is heard",
+    "replaced_responses": "pipecat/processors/aggregators/llm_response_universal.py LLMUserAggregator: what is said "
+    "after a turn's end is another turn, and the response to the first one stays",
+    "fixed_speech": "pipecat/processors/frame_processor.py FrameProcessor.broadcast_interruption: it stops all speech",
+    "frame_order": f"{_SERVICE}._run_function_call: the frames of a call come in one order",
+    "tool_choice": "pipecat/processors/aggregators/llm_context.py LLMContext.set_tool_choice: it is the provider's",
+}
 
 
 class OverPipecat:
     """What both drivers over Pipecat have; their process can be made to die in the middle of a play."""
 
     name = "pipecat"
-    hooks: frozenset[str] = frozenset(HOOKS) - _NO_HOOKS.keys()
-    lacks = _NO_HOOKS
+    hooks: frozenset[str] = frozenset(HOOKS) - _LACKS.keys()
+    lacks: Mapping[str, str] = MappingProxyType(_LACKS)
     verbs = ContextStage.verbs
 
     async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:

@@ -25,6 +25,7 @@ from toolguard.testing.pipecat import Called, ScriptedModel, ScriptedVoice, pipe
 from toolguard.testing.scenarios.context_stage import ContextStage
 from toolguard.testing.scenarios.ground import Ground
 from toolguard.testing.scenarios.pipecat_evidence import Watch, collect, items_of
+from toolguard.testing.scenarios.played import Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -177,8 +178,8 @@ class PipecatSetting(Ground[ContextStage]):
         self.stage.stop()
         await asyncio.sleep(0)
 
-    def line(self, tools: Sequence[Any], messages: Sequence[Any] = ()) -> Line:
-        """Another pipeline, which the play goes on over."""
+    def line(self, tools: Sequence[Any], messages: Sequence[Any] = (), *, recovers: bool = True) -> Line:
+        """Another pipeline, which the play goes on over; whether it ``recovers`` turns without words, as by default."""
         stage = self.stage
         line = pipecat_line(
             lambda _asked: [],
@@ -186,9 +187,16 @@ class PipecatSetting(Ground[ContextStage]):
             model=StageModel(stage, self.side, len(self.lines)),
             voice=ScriptedVoice(lambda text: stage.milliseconds(text) / 1000),
             endpointing=ENDPOINTING,
+            recovers=recovers,
         )
+        line.voice.on_filler = self._filler
         self.lines.append(line)
         return line
+
+    def _filler(self, text: str) -> None:
+        """Speech beside the conversation was asked for."""
+        now, said = self.stage.now(), {"instructions": text}
+        self.stage.requests.append(Request(at=now, by="client", accepted=True, aside=True, fields=said))
 
     async def run(self, line: Line) -> AsyncExitStack:
         """Run a pipeline until its stack is closed; the caller and the application are at it from now on."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.played import Played
 
 _RESULT = {"order": 1}
+_RUNNING = "still_running"
 _RESTARTED = ("restarted", "restarted_while_committing", "restarted_with_probe")
 _RESTART = Step(at=3000, who="process", does="restarts")
 
@@ -59,7 +60,11 @@ def _restarted_with_probe(script: Script) -> Script:
 
 
 def _told(played: Played, call: str) -> list[str]:
-    return [one.text for one in played.answers(call)]
+    """What c1 was answered; the news of its end, where the model was asked meanwhile and read that it runs."""
+    told = [one.text for one in played.answers(call)]
+    if any(one.staged for one in played.requests) and [json.loads(one).get("toolguard") for one in told] == [_RUNNING]:
+        return [json.dumps(json.loads(one.text)["result"]) for one in played.notes if '"result"' in one.text]
+    return told
 
 
 def _said(played: Played, call: str) -> str:
@@ -93,9 +98,10 @@ def the_booking_was_made_once(played: Played) -> None:
 )
 def further_deliveries_get_the_stored_answer(played: Played) -> None:
     """The server has one answer, which is the result; none other was tried, and nobody spoke of it again."""
-    answer = played.answer("c1")
-    must(json.loads(answer.text) == _RESULT, f"c1 was answered: {answer.text}")
-    must(answer.at >= 2000, f"it was answered at {answer.at:.0f} ms, before it was done")  # noqa: PLR2004
+    told = _told(played, "c1")
+    must([json.loads(one) for one in told] == [_RESULT], f"c1 was answered: {told}")
+    first = min(one.at for one in played.telling('"order"'))
+    must(first >= 2000, f"it was answered at {first:.0f} ms, before it was done")  # noqa: PLR2004
     must(not played.errors, f"the server refused something: {played.errors}")
     must(not played.problems, f"the conversation is not valid: {played.problems}")
     spoken = [one.at for one in played.replies_after(0)]

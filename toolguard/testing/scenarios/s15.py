@@ -23,7 +23,7 @@ def _whole_prefix(script: Script) -> Script:
     return script.with_step("model.adds_arguments", text=_WHOLE)
 
 
-@variant("S15", "called_complete")
+@variant("S15", "called_complete", needs=("text_arguments",))
 def _called_complete(script: Script) -> Script:
     """The response ends as complete, and so does its item, with half an argument."""
     call = Step(at=0, who="model", does="calls", call="c1", tool="book", args=_PREFIX, generation="g1")
@@ -34,7 +34,7 @@ def _called_complete(script: Script) -> Script:
     )
 
 
-@variant("S15", "called_complete_and_cut")
+@variant("S15", "called_complete_and_cut", needs=("text_arguments",))
 def _called_complete_and_cut(script: Script) -> Script:
     """The same, and the caller cuts in before the response has ended."""
     call = Step(at=50, who="model", does="calls", call="c1", tool="book", args=_PREFIX, generation="g1", keep=True)

@@ -49,7 +49,7 @@ def _queued_audio(script: Script) -> Script:
     return _preamble(script, 1200)
 
 
-@variant("S16", "behind")
+@variant("S16", "behind", needs=("queued_speech",))
 def _behind(script: Script) -> Script:
     """The caller cuts in while the words before the call are still being played: nothing of the speech was heard."""
     return _preamble(script, 2000)

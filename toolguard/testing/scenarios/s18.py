@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _COMMITS, _SAID, _AGAIN = 600.0, 1900.0, 3000.0
 _EARLY_SAID = 500.0
+_NOTHING_SAID = 4800.0
+"""When it is known that the caller's second sound had no words."""
 _SLACK = 50.0
 _OTHER: dict[str, Any] = {"effect": "mutation", "ms": 5000, "takes": {"room": "string"}, "identity": ("room",)}
 
@@ -151,6 +153,8 @@ def only_the_reply_about_it_waits(played: Played) -> None:
         _the_turn_is_answered_at_once(played, replies)
         return
     due = {"slow": 4000.0, "other_topic": _SAID}.get(played.script.variant, _ends(played))
+    if played.script.variant == "slow" and played.adapter == "pipecat":  # it holds replies in the caller's second turn
+        due = _NOTHING_SAID
     if played.script.variant == "slow":  # the caller has spoken again meanwhile, of nothing
         replies = [one for one in replies if one.by == "client"]
     first = replies[0]
