@@ -51,9 +51,9 @@ class World:
 
 
 @asynccontextmanager
-async def guarded(script, world, *, strict=True, **options):
+async def guarded(script, world, *, strict=True, ahead=False, **options):
     """A line with a guarded agent on it, and its conversation."""
-    on = line(script)
+    on = line(script, ahead=ahead)
     async with Guard("memory", tools=world.tools, **options) as guard, protect(on.session, guard, id="conv-1") as held:
         await on.start(function_tools(world.tools))
         try:

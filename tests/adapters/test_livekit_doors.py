@@ -59,12 +59,13 @@ async def test_without_protect_nothing_runs(before):
     assert on.model.requests[-1].last.output == "An internal error occurred"
 
 
-def test_a_missing_feature_is_named(monkeypatch):
-    monkeypatch.delattr(livekit_features.agents.AgentSession, "wait_for_idle")
-    with pytest.raises(FeatureMissing, match=r"has no AgentSession.wait_for_idle") as caught:
+@pytest.mark.parametrize(("owner", "name"), [("AgentSession", "wait_for_idle"), ("Agent", "llm_node")])
+def test_a_missing_feature_is_named(monkeypatch, owner, name):
+    monkeypatch.delattr(getattr(livekit_features.agents, owner), name)
+    with pytest.raises(FeatureMissing, match=rf"has no {owner}.{name}") as caught:
         livekit_features.require()
     assert caught.value.code == "feature_missing"
-    assert caught.value.feature == "livekit.agents.AgentSession.wait_for_idle"
+    assert caught.value.feature == f"livekit.agents.{owner}.{name}"
     assert caught.value.version == livekit_features.agents.__version__
 
 

@@ -36,22 +36,23 @@ def talkative(request):
 TOLD = "Your charge is ch_1, and you will get a receipt for it by mail."
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["in_time", "ahead"])
 @pytest.mark.parametrize("pause", [0.05, 1.0, 3.0, 6.0])
-async def test_the_caller_is_answered_at_once_and_told_the_result_once(pause):
+async def test_the_caller_is_answered_at_once_and_told_the_result_once(pause, ahead):
     world = World(before=0.0, after=8.0)
-    async with guarded(talkative, world) as (on, conversation):
+    async with guarded(talkative, world, ahead=ahead) as (on, conversation):
         await on.ears.speaks("charge it")
         await until(lambda: world.charged)
         await asyncio.sleep(pause)
         ended = await on.ears.speaks("do you also have vouchers?")
         await until(lambda: on.asked("do you also have vouchers?"))
-        assert now() - ended == pytest.approx(ENDPOINTING, abs=0.02)
+        assert now() - ended <= ENDPOINTING + 0.02
         await asyncio.sleep(15)
         heard_at = next(began for began, _, _ in on.speaker.played if began > ended)
         assert heard_at - ended <= LIVEKITS_OWN
         assert on.said[-2:] == ["Noted: do you also have vouchers?.", TOLD]
         assert world.charged == ["o-7"]
-        assert form(on.request("do you also have vouchers?").outputs["c1"]) == "still_running"
+        assert {form(one.outputs["c1"]) for one in on.asked("do you also have vouchers?")} == {"still_running"}
         assert conversation.state.runs[1].phase is Phase.DONE
 
 
@@ -134,16 +135,17 @@ async def test_a_reply_that_says_nothing_is_asked_for_again_and_not_without_end(
         assert world.charged == ["o-7"]
 
 
-async def test_a_listening_noise_makes_no_turn_and_the_tool_does_not_notice():
+@pytest.mark.parametrize("ahead", [False, True], ids=["in_time", "ahead"])
+async def test_a_listening_noise_makes_no_turn_and_the_tool_does_not_notice(ahead):
     world = World(before=0.0, after=3.0)
-    async with guarded(charging, world) as (on, conversation):
+    async with guarded(charging, world, ahead=ahead) as (on, conversation):
         await on.ears.speaks("charge it")
         await until(running(conversation))
         await asyncio.sleep(1)
         await on.ears.speaks("mm-hm")
         await asyncio.sleep(20)
         assert on.said == ["Your charge is ch_1."]
-        assert all("mm-hm" not in request.texts for request in on.model.requests)
+        assert ahead or all("mm-hm" not in request.texts for request in on.model.requests)
         assert [item.text_content for item in on.session.history.items if item.type == "message"] == [
             "charge it",
             "Your charge is ch_1.",
@@ -158,16 +160,18 @@ async def test_the_same_words_are_a_turn_where_nothing_is_in_flight():
         assert on.said == ["You said okay."]
 
 
-async def test_words_decide_before_livekit_ends_the_turn():
+@pytest.mark.parametrize("ahead", [False, True], ids=["in_time", "ahead"])
+async def test_words_decide_before_livekit_ends_the_turn(ahead):
     world = World(before=8.0)
-    async with guarded(charging, world) as (on, conversation):
+    async with guarded(charging, world, ahead=ahead) as (on, conversation):
         await on.ears.speaks("charge it")
         await until(running(conversation))
         await asyncio.sleep(1)
         ended = await on.ears.speaks("no, cancel that")
-        await until(lambda: on.asked("no, cancel that"))
-        assert now() - ended == pytest.approx(ENDPOINTING, abs=0.02)
-        assert form(on.request("no, cancel that").outputs["c1"]) == "cancelled"
+        await until(lambda: on.said)
+        asked = on.asked("no, cancel that")[-1]
+        assert asked.at - ended == pytest.approx(ENDPOINTING, abs=0.02)
+        assert form(asked.outputs["c1"]) == "cancelled"
         assert world.charged == []
 
 

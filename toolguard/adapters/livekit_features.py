@@ -28,6 +28,10 @@ _EVENTS = (
     "SpeechCreatedEvent",
     "ToolExecutionUpdatedEvent",
     "llm.AgentHandoff",
+    "llm.Toolset",
+    "llm.FunctionTool",
+    "llm.RawFunctionTool",
+    "StopResponse",
 )
 _METHODS = {
     "AgentSession": (
@@ -42,12 +46,14 @@ _METHODS = {
         "agent_state",
         "history",
         "tools",
+        "room_io",
     ),
     "RunContext": ("speech_handle", "function_call", "session"),
     "voice.SpeechHandle": (
         "id",
         "num_steps",
         "interrupted",
+        "allow_interruptions",
         "scheduled",
         "done",
         "add_done_callback",

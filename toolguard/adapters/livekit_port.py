@@ -22,6 +22,7 @@ _PIPELINE = Traits(
     transcribes=True,
     starts_replies=True,
     words_first=True,
+    keys=True,
 )
 
 
@@ -204,7 +205,7 @@ class LiveKitPort:
             return
         slot = self.session.state.slots[parcel.calls[0]]
         call = agents.FunctionCall(
-            id=f"{parcel.item}_c",
+            id=f"{parcel.item[:30]}_c",
             call_id=parcel.item,
             name=slot.tool,
             arguments=slot.arguments.decode(),
@@ -222,7 +223,7 @@ class LiveKitPort:
         """Show a call that LiveKit was not given, with its answer."""
         if self.session is not None:
             name = self.session.state.slots[parcel.calls[0]].tool
-            call = agents.FunctionCall(id=f"{parcel.item}_c", call_id=parcel.call_id, name=name, arguments="{}")
+            call = agents.FunctionCall(id=f"{parcel.item[:30]}_c", call_id=parcel.call_id, name=name, arguments="{}")
             output = agents.FunctionCallOutput(
                 id=parcel.item, call_id=parcel.call_id, name=name, output=parcel.text, is_error=True
             )

@@ -37,6 +37,10 @@ class RealtimeCalls(Calls):
         handle = self._served.get(call_id)
         return handle is not None and handle.interrupted
 
+    def is_handing_over(self) -> bool:
+        """Whether LiveKit is about to be told of another agent."""
+        return bool(self._handing)
+
     async def _let_go(self, answer: asyncio.Future[Any], handle: agents.voice.SpeechHandle) -> None:  # noqa: ARG002
         """The speech of a call is interrupted: the provider may answer the caller before their words are known (O2).
 

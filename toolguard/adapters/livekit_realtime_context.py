@@ -56,6 +56,14 @@ def calls(items: Iterable[ChatItem]) -> dict[str, agents.FunctionCall]:
     return {item.call_id: item for item in items if isinstance(item, agents.FunctionCall)}
 
 
+def kept(items: Iterable[ChatItem]) -> list[ChatItem]:
+    """What a provider keeps of an agent's context: words, calls and outputs."""
+    words = [item for item in items if not isinstance(item, agents.llm.AgentHandoff | agents.llm.AgentConfigUpdate)]
+    return [
+        item for item in words if not isinstance(item, agents.ChatMessage) or (item.content and item.role != "system")
+    ]
+
+
 def running(agent: agents.Agent) -> bool:
     """Whether an agent has the conversation already: until then nothing of it waits for anybody."""
     try:

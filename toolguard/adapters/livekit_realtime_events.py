@@ -41,28 +41,28 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         calls = RealtimeCalls(self._room, session, port, self.caller, self.responses)
         self.calls = calls
         if out is not None:
-            out.is_cut_off = calls.is_cut_off
+            out.is_cut_off, out.is_handing_over = calls.is_cut_off, calls.is_handing_over
         self.moves = RealtimeMoves(self._room, session, out, self.caller) if out is not None else None
         self.nodes = RealtimeNodes(self.toolbox, self.caller, port, self.responses, self.moves)
-        self._line = Line(self._room, self)
+        self._followed = Line(self._room, self)
         if self.replies is not None:
             self.replies.on_over = self._calmed
 
     def listen(self) -> None:
         """Follow the events of the LiveKit session, and of the realtime session of whichever agent."""
         super().listen()
-        self._line.follow()
+        self._followed.follow()
 
     def stop(self) -> None:
         """Follow them no more."""
-        self._line.leave()
+        self._followed.leave()
         if self.replies is not None:
             self.replies.lost()
         super().stop()
 
     def _arrived(self, agent: agents.Agent, *, before: bool) -> None:
         super()._arrived(agent, before=before)
-        self._line.follow()
+        self._followed.follow()
 
     # -- responses ----------------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
             return
         event.speech_handle.add_done_callback(self._speech_done)
         if not event.user_initiated:
-            self._line.scheduled()
+            self._followed.scheduled()
             self.created(event.speech_handle, asked=False)
 
     def _speech_done(self, handle: agents.voice.SpeechHandle) -> None:
@@ -122,7 +122,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
 
     def _agent_state(self, event: agents.AgentStateChangedEvent) -> None:
         """A response that is heard is no longer awaited, nor is one of which only the tools are."""
-        self._line.follow()
+        self._followed.follow()
         speech = self._room.current_speech
         if speech is not None and event.old_state == "speaking":
             self._silence(speech)
@@ -153,7 +153,7 @@ class LiveKitRealtimeEvents(LiveKitEvents):
             super()._item_added(event)
         elif speech is not None:
             heard = item.text_content or ""
-            unheard = self._line.words(item.id).removeprefix(heard).strip()
+            unheard = self._followed.words(item.id).removeprefix(heard).strip()
             self.session.agent_spoke(generation_of(speech), heard, unheard=unheard, cut=True, item=item.id)
 
     # -- the line -----------------------------------------------------------------------------------------------
@@ -181,6 +181,8 @@ class LiveKitRealtimeEvents(LiveKitEvents):
         self._calmed()
         self.way_out.rebuilt()
         self.session.noticed("line_rebuilt", what)
+        if self.replies.coming_back:
+            self.session.reply_coming()
         self.session.back()
         if unanswered:
             self.session.wants_reply()

@@ -37,7 +37,8 @@ class RealtimeMoves(Moves):
         renewed = self._renewed(agent)
         if renewed is not None:
             before = {item.id: item for item in agent.chat_ctx.items}
-            items = [item if item == before.get(item.id) else _anew(item) for item in renewed]
+            once = {item.id: item for item in renewed}.values()
+            items = [item if item == before.get(item.id) else _anew(item) for item in once]
             at_once(agent.update_chat_ctx(agents.ChatContext(items), exclude_invalid_function_calls=False))
         port.lay([*port.as_known(self._lacking(agent), agent), *words], agent)
         if isinstance(self._caller, RealtimeCaller):
@@ -66,4 +67,4 @@ class RealtimeMoves(Moves):
 
 def _anew(item: agents.llm.ChatItem) -> agents.llm.ChatItem:
     """An item that has changed, as another one: LiveKit's plugins look at ids, and would leave the old one there."""
-    return item.model_copy(update={"id": f"{item.id}_r"})
+    return item.model_copy(update={"id": f"{item.id[:30]}_r"})

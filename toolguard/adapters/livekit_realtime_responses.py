@@ -153,6 +153,11 @@ class RealtimeResponses(Responses):
         self._complete.clear()
 
     @property
+    def coming_back(self) -> bool:
+        """Whether LiveKit has yet to reply to outputs that it has passed on."""
+        return bool(self._replies)
+
+    @property
     def calm(self) -> bool:
         """Whether no response is awaited."""
         return not self._open

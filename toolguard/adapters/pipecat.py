@@ -30,7 +30,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from toolguard.adapters.pipecat_calls import PipecatCalls
-from toolguard.adapters.pipecat_doors import closes, door, events_at, events_of, hook, opens
+from toolguard.adapters.pipecat_doors import closes, hook, opens
 from toolguard.adapters.pipecat_events import PipecatEvents, processors
 from toolguard.adapters.pipecat_features import (
     FunctionCallParams,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
 
-__all__ = ["door", "events_at", "events_of", "function_schemas", "handler", "hook", "protect"]
+__all__ = ["function_schemas", "handler", "hook", "protect", "until_finished"]
 
 
 def protect(
@@ -91,10 +91,10 @@ def protect(
     if not id and packet is None:
         raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
     who = _Who(id, packet, agent, tenant, caller)
-    return Protecting(_protecting(worker, guard, who, tools or ()), partial(_until_finished, worker))
+    return Protecting(_protecting(worker, guard, who, tools or ()), partial(until_finished, worker))
 
 
-def _until_finished(worker: PipelineWorker, tell: Callable[[], None]) -> None:
+def until_finished(worker: PipelineWorker, tell: Callable[[], None]) -> None:
     """Pipecat tells when a worker's pipeline has come to its end, in good order or not."""
 
     async def finished(_worker: PipelineWorker, _frame: object) -> None:

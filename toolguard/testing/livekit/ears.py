@@ -10,10 +10,15 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConn
 
 
 class ScriptedEars(stt.STT[Any]):
-    """Hears what its methods say."""
+    """Hears what its methods say.
 
-    def __init__(self) -> None:
+    Args:
+        detector: A detector of voices that is told as well.
+    """
+
+    def __init__(self, detector: ScriptedDetector | None = None) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
+        self._detector = detector
         self._hearing: _Hearing | None = None
 
     async def _recognize_impl(self, *_args: Any, **_kwargs: Any) -> stt.SpeechEvent:
@@ -32,6 +37,8 @@ class ScriptedEars(stt.STT[Any]):
 
     def starts(self) -> None:
         """The caller begins to speak."""
+        if self._detector is not None:
+            self._detector.starts()
         self._tell(stt.SpeechEventType.START_OF_SPEECH)
 
     def partly(self, words: str) -> None:
@@ -44,6 +51,8 @@ class ScriptedEars(stt.STT[Any]):
 
     def stops(self) -> None:
         """The caller stops speaking."""
+        if self._detector is not None:
+            self._detector.stops()
         self._tell(stt.SpeechEventType.END_OF_SPEECH)
 
     async def speaks(self, words: str, seconds: float = 0.4) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from livekit.agents import Agent, AgentSession
 
-from toolguard.testing.livekit.ears import ScriptedEars
+from toolguard.testing.livekit.ears import ScriptedDetector, ScriptedEars
 from toolguard.testing.livekit.model import Request, Script, ScriptedModel
 from toolguard.testing.livekit.sound import Loudspeaker, Microphone, QuietVoice
 
@@ -82,7 +82,12 @@ class Line:
 
 
 def line(
-    script: Script, *, seconds: Callable[[str], float] | None = None, endpointing: float = ENDPOINTING, **options: Any
+    script: Script,
+    *,
+    seconds: Callable[[str], float] | None = None,
+    endpointing: float = ENDPOINTING,
+    ahead: bool = False,
+    **options: Any,
 ) -> Line:
     """A session that is ready to start.
 
@@ -90,17 +95,19 @@ def line(
         script: What its model says.
         seconds: How long its voice takes for a text; by default for so many letters.
         endpointing: Seconds of silence after which the caller's turn has ended.
+        ahead: Whether a detector of voices listens as well, and LiveKit asks the model before the turn has ended.
         **options: More of LiveKit's options for the session.
     """
-    model, ears, speaker = ScriptedModel(script), ScriptedEars(), Loudspeaker()
+    detector = ScriptedDetector() if ahead else None
+    model, ears, speaker = ScriptedModel(script), ScriptedEars(detector), Loudspeaker()
     voice = QuietVoice(seconds) if seconds is not None else QuietVoice()
     turns: Any = {
-        "turn_detection": "stt",
+        "turn_detection": "vad" if ahead else "stt",
         "endpointing": {"min_delay": endpointing, "max_delay": endpointing},
         "interruption": {"mode": "vad", "resume_false_interruption": False, "min_duration": 0.0},
-        "preemptive_generation": {"enabled": False},
+        "preemptive_generation": {"enabled": ahead},
     }
-    settings: dict[str, Any] = {"vad": None, "aec_warmup_duration": None, "turn_handling": turns, **options}
+    settings: dict[str, Any] = {"vad": detector, "aec_warmup_duration": None, "turn_handling": turns, **options}
     session: AgentSession[Any] = AgentSession(llm=model, stt=ears, tts=voice, **settings)
     session.input.audio, session.output.audio = Microphone(), speaker
     made = Line(session, model, ears, voice, speaker)

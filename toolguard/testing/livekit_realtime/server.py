@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from toolguard.testing.livekit_realtime.script import By, Call, Script
 
 _ids = itertools.count(1)
+_LONGEST_ID = 32
+"""Characters of an item's id that OpenAI takes."""
 
 
 @dataclass
@@ -63,7 +65,8 @@ class ScriptedServer:
         responses: All responses, in order.
         asked: All requests for one, in order.
         given: Items that the client gave, in order, with the loop's time and what was wrong with them, if anything.
-        truncated: Messages that the client has cut: when, what had been said, how many milliseconds were heard.
+        truncated: Messages of which the client has cut something off: when, what had been said, how many milliseconds
+            of it were heard.
         told: Instructions that the client gave, with the loop's time.
         log: What it was told and what it did, in order, with the loop's time.
         speaking: Whether the caller speaks.
@@ -152,6 +155,8 @@ class ScriptedServer:
             self._answer_outputs()
 
     def _why_not(self, item: ChatItem) -> str:
+        if len(item.id) > _LONGEST_ID:
+            return "string_above_max_length"
         if any(one.id == item.id for one in self.items):
             return "item_create_duplicate_item_id"
         if isinstance(item, FunctionCallOutput):
@@ -192,7 +197,8 @@ class ScriptedServer:
         """The client says what the caller heard of a message."""
         for one in self.items:
             if one.id == item and isinstance(one, ChatMessage):
-                self.truncated.append((asyncio.get_running_loop().time(), one.text_content or "", heard_ms))
+                if (one.text_content or "").strip() != text.strip():
+                    self.truncated.append((asyncio.get_running_loop().time(), one.text_content or "", heard_ms))
                 one.content = [text]
         self.note("truncated", item)
 

@@ -25,3 +25,10 @@ HOOKS: Mapping[str, str] = {
     "tool_choice": "a way for the session to tell its model not to call tools, and a model that does it all the same",
 }
 """What some adapters can do and others cannot, by name; see :attr:`~.kit.Driver.hooks`."""
+
+PLAYED_BY: Mapping[str, str] = {
+    "provider.closes": "second_line",
+    "provider.opens": "second_line",
+    "provider.warns": "second_line",
+}
+"""Steps that only a driver with a hook can play, by verb."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from toolguard.testing.scenarios.data import collection, scenario
-from toolguard.testing.scenarios.hooks import HOOKS
+from toolguard.testing.scenarios.hooks import HOOKS, PLAYED_BY
 from toolguard.testing.scenarios.kit import CHECKS, VARIANTS, Broken, Check, Driver, Room, discover, script_of
 from toolguard.testing.scenarios.places import Kind, Places
 
@@ -127,7 +127,8 @@ class Judge:
             return missing
         verbs = [step.verb for step in script_of(story.id, name).steps if step.who not in {"tool", "guard"}]
         strange = next((verb for verb in verbs if verb not in self._driver.verbs), "")
-        return f"{self._driver.name} cannot play {strange} yet" if strange else ""
+        missing = self._missing([PLAYED_BY[strange]]) if strange in PLAYED_BY else ""
+        return missing or (f"{self._driver.name} cannot play {strange}" if strange else "")
 
     def _missing(self, needs: Sequence[str]) -> str:
         hook = next((one for one in needs if one not in self._driver.hooks), "")

@@ -72,9 +72,9 @@ class _Process:
         setting, script = self._setting, self._setting.script
         tools = setting.workshop.guarded()
         guard = self.guard = setting.guard(tools)
-        await self._stack.enter_async_context(guard)
         for beside in script.beside:
             self._stack.enter_context(beside(guard, setting.app))
+        await self._stack.enter_async_context(guard)
         setting.app["opened_at"] = EPOCH.timestamp() + setting.loop.time()
         room = setting.connect()
         self._stack.push_async_callback(setting.leave)

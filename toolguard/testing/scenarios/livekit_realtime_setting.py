@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from toolguard.testing.livekit_realtime import ScriptedServer
 
 
+_SHOWN_AGAIN = ("_o", "_r")
+"""How the ids of outputs end that the next agent's context shows."""
+
+
 class RealtimeSetting(Setting):
     """Model, server and stage of one play, or, with ``since``, of the part that a second process plays.
 
@@ -48,7 +52,8 @@ class RealtimeSetting(Setting):
             llm=self.model, vad=None, aec_warmup_duration=None, turn_handling={"turn_detection": "realtime_llm"}
         )
         self.stage.voice = QuietVoice()
-        room.input.audio, room.output.audio = Microphone(), Loudspeaker(self.stage.voice)
+        self._speaker = Loudspeaker(self.stage.voice)
+        room.input.audio, room.output.audio = Microphone(), self._speaker
         self.room = self.side.room = room
         listening: Callable[..., Any] = room.on
         listening("user_state_changed", self._heard)
@@ -60,7 +65,7 @@ class RealtimeSetting(Setting):
     def played(self, adapter: str, *, guarded: bool) -> Played:
         """What is left of the play but the journal."""
         stage, servers = self.stage, [session.server for session in self.model.sessions]
-        given = [one for line, server in enumerate(servers) for one in self._given(server, line)]
+        given = [one for server in servers for one in self._given(server)]
         taken = [(sent, call) for sent, call, why in given if not why]
         items = items_of(servers[-1].items if servers else ())
         return Played(
@@ -87,12 +92,16 @@ class RealtimeSetting(Setting):
     def _ms(self, at: float) -> float:
         return round((at - self.base) * 1000, 3)
 
-    def _given(self, server: ScriptedServer, line: int) -> list[tuple[Sent, str, str]]:
-        return [
-            (Sent(self._ms(at), item.output, item.id, item.call_id, line), item.call_id, why)
-            for at, item, why in server.given
-            if isinstance(item, FunctionCallOutput)
-        ]
+    def _given(self, server: ScriptedServer) -> list[tuple[Sent, str, str]]:
+        """Outputs that the client gave; what is shown to another agent, as it was or anew, is no other output."""
+        found: dict[str, tuple[Sent, str, str]] = {}
+        for when, item, why in server.given:
+            if isinstance(item, FunctionCallOutput) and not item.id.endswith(_SHOWN_AGAIN):
+                at = self._ms(when)
+                line = sum(at >= moved for moved, _ in self._floors)
+                sent = Sent(at, item.output, item.id, item.call_id, line)
+                found.setdefault(f"{item.id}{why}", (sent, item.call_id, why))
+        return list(found.values())
 
     def _cut(self, one: tuple[float, str, int]) -> Cut:
         at, text, heard = one

@@ -34,26 +34,24 @@ class PipelineSide:
     room: AgentSession[None]
 
     def __init__(self) -> None:
-        self.ears = ScriptedEars()
-        self.detector = ScriptedDetector()
+        self.renew()
         self.open = True
         self.speaking = False
         self.asked_by: By | None = None
 
     def renew(self) -> None:
         """Another session listens with ears of its own."""
-        self.ears, self.detector = ScriptedEars(), ScriptedDetector()
+        self.detector = ScriptedDetector()
+        self.ears = ScriptedEars(self.detector)
 
     def caller_starts(self) -> None:
         """The caller begins to speak."""
         self.speaking = True
-        self.detector.starts()
         self.ears.starts()
 
     def caller_stops(self) -> None:
         """The caller stops."""
         self.speaking = False
-        self.detector.stops()
         self.ears.stops()
 
     def caller_partly(self, text: str) -> None:
