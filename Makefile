@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev
 PEERS := .bench
 BENCH := $(VENV)/.bench
 
-.PHONY: help demo test check scenarios bench soak clean
+.PHONY: help demo test check scenarios suites bench soak clean
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -56,6 +56,10 @@ scenarios: $(DEV) ## scenario x adapter; SABOTEURS=1 also breaks the code once f
 
 soak: $(DEV) ## two minutes of bad luck on many sessions; ARGS="--store postgres --seed N ..."
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+suites: $(DEV) ## the frameworks' own tests, plain and with every tool observed (most of an hour); ARGS="--runs 1"
+	@$(BIN)/python -m tests.frameworks livekit $(ARGS)
+	@$(BIN)/python -m tests.frameworks pipecat $(ARGS)
 
 bench: $(BENCH) ## ratios to floors and peers, interleaved in one run (some minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -81,6 +81,7 @@ class Bot:
         llm: The scripted model, or whatever stands in its place.
         tools: What the context advertises.
         vad: A voice detector at the microphone; without one the caller is scripted by frames.
+        endpointing: Seconds of silence after which a turn has ended.
         after: Processors behind the model.
         workers: More workers on the same runner.
         bus: What they talk over.
@@ -89,6 +90,7 @@ class Bot:
     llm: object
     tools: list = field(default_factory=list)
     vad: object = None
+    endpointing: float = 0.05
     after: tuple = ()
     workers: tuple = ()
     bus: object = None
@@ -96,7 +98,8 @@ class Bot:
     def __post_init__(self):
         self.context = LLMContext(messages=[], **({"tools": list(self.tools)} if self.tools else {}))
         turns = UserTurnStrategies(
-            start=[VADUserTurnStartStrategy()], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.05)]
+            start=[VADUserTurnStartStrategy()],
+            stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=self.endpointing)],
         )
         params = LLMUserAggregatorParams(vad_analyzer=self.vad, user_turn_strategies=turns)
         self.pair = LLMContextAggregatorPair(self.context, user_params=params)

@@ -7,7 +7,7 @@ import plain_bot_tools
 import toolguard
 
 book = toolguard.mutation(identity="slot")(plain_bot_tools.book)
-guard = toolguard.Guard(os.environ["PLAIN_BOT_JOURNAL"], tools=[book])
+guard = toolguard.Guard(os.environ["PLAIN_BOT_JOURNAL"], tools=[book], mode=os.environ.get("PLAIN_BOT_MODE", "enforce"))
 
 
 def session(worker):

@@ -45,7 +45,7 @@ def test_second_line_a_model_has_no_connection_that_could_break():
 
 
 async def test_refused_replies_a_reply_beside_an_active_one_is_queued():
-    on = line(lambda request: ["One moment, I am looking that up for you."])
+    on = line(lambda _request: ["One moment, I am looking that up for you."])
     await on.start()
     on.session.generate_reply()
     on.session.generate_reply()
@@ -79,7 +79,7 @@ async def test_replaced_responses_words_that_go_on_are_a_turn_of_their_own():
 
 
 async def test_fixed_speech_a_speech_that_is_not_to_be_interrupted_drops_the_callers_turn():
-    on = line(lambda request: ["This message is played to its end, whatever you say. " * 3])
+    on = line(lambda _request: ["This message is played to its end, whatever you say. " * 3])
     await on.start()
     on.session.generate_reply(allow_interruptions=False)
     await until(lambda: on.session.agent_state == "speaking")

@@ -96,6 +96,28 @@ async def test_a_hand_off_takes_what_is_in_flight_along_and_the_next_agent_tells
         assert conversation.state.runs[1].phase is Phase.DONE
 
 
+async def test_the_next_agents_greeting_stays_with_the_provider_while_it_is_spoken():
+    """LiveKit takes the hand-off's call out with the next agent's context; that is no output that was lost."""
+
+    @toolguard.mutation(identity=())
+    async def move(context: RunContext) -> Agent:
+        """Hand over to billing."""
+        return Greeting("billing", [])
+
+    def says(asked):
+        if "You are billing." in asked.instructions:
+            return [Say("Billing speaking, how can I help you today?")]
+        return [Call("move", "c1")]
+
+    async with guarded(says, World(), agent=Desk("reception", [move])) as (on, _):
+        await on.model.speaks("billing please")
+        await until(lambda: on.said)
+        await asyncio.sleep(1)
+        assert on.said == ["Billing speaking, how can I help you today?"]
+        kept = [one.text_content for one in on.server.items if one.type == "message" and one.role == "assistant"]
+        assert kept == on.said
+
+
 async def test_an_agent_that_is_changed_by_the_application_waits_for_no_call():
     world = World(looking=20.0)
     async with handing(world) as (on, conversation, _):

@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 from pipecat.flows import (
     NO_RESPONSE,
+    TRANSITION_IN_YAML,
     ContextStrategy,
     ContextStrategyConfig,
+    Flow,
+    FlowConfig,
     FlowManager,
     FlowsFunctionSchema,
     NodeConfig,
@@ -212,5 +216,115 @@ async def test_behind_the_conversation_the_flow_is_as_it_was():
         await until(lambda: flow.current_node == "end")
         assert bot.llm.has_function("book")
     assert not bot.llm.has_function("book")
-    with pytest.raises(NoSession):
+    with pytest.raises(NoSession, match="its flow is not"):
         await clinic.book(flow_manager=flow, slot="Mon 11:30")
+
+
+FROM_FILE = {
+    "initial_node": "start",
+    "nodes": {
+        "start": {
+            "task_messages": [{"role": "developer", "content": "You are at start."}],
+            "respond_immediately": False,
+            "functions": [
+                {
+                    "name": "book",
+                    "transition_to": {"field": "booked", "cases": {"Mon 10:00": "end"}, "default": "start"},
+                },
+                {"name": "look"},
+            ],
+        },
+        "end": {"task_messages": [{"role": "developer", "content": "You are at end."}], "functions": []},
+    },
+}
+
+
+async def test_a_flow_from_a_file_goes_where_the_file_says_when_all_calls_have_ended():
+    booked = []
+
+    @toolguard.mutation(identity="slot")
+    async def book(flow_manager: FlowManager, slot: str) -> tuple[dict[str, str], object]:
+        """Book an appointment."""
+        booked.append(slot)
+        return {"booked": slot}, TRANSITION_IN_YAML
+
+    @toolguard.read
+    async def look(flow_manager: FlowManager) -> tuple[dict[str, str], object]:
+        """Look for something."""
+        await asyncio.sleep(1.0)
+        return {"found": "the blue chart"}, TRANSITION_IN_YAML
+
+    made = Flow(FlowConfig.from_json(json.dumps(FROM_FILE)), handlers={"book": book, "look": look})
+    bot = Bot(ScriptedModel(calling(BOOK, LOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with Guard("memory", tools=[book, look]) as guard, protect(flow, guard, id="conv-42"), bot.running():
+        await flow.initialize(made.initial_node)
+        await bot.says("go on")
+        await until(lambda: flow.current_node == "end", within=2.0)
+        await asyncio.sleep(5)
+        assert booked == ["Mon 10:00"]
+        assert asked_at_end(bot)[0].outputs == {"c1": '{"booked": "Mon 10:00"}', "c2": '{"found": "the blue chart"}'}
+        assert len(asked_at_end(bot)) == 1
+
+
+async def test_in_observe_mode_the_flow_is_the_plain_one_and_its_calls_are_journaled():
+    clinic = Clinic()
+    bot = Bot(ScriptedModel(calling(BOOK, LOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with (
+        Guard("memory", tools=[clinic.book, clinic.look], mode="observe") as guard,
+        protect(flow, guard, id="conv-42") as conversation,
+        bot.running(),
+    ):
+        await flow.initialize(node("start", clinic.book, clinic.look, respond_immediately=False))
+        await bot.says("go on")
+        await until(lambda: clinic.booked)
+        await asyncio.sleep(10)
+        assert flow.current_node == "start", "plain flows lose this transition"
+        assert '"booked": "Mon 10:00"' in bot.texts["c1"]
+        assert {run.tool: run.phase for run in conversation.state.runs.values()} == {
+            "book": Phase.DONE,
+            "look": Phase.DONE,
+        }
+
+
+async def test_in_observe_mode_a_handler_with_arguments_and_manager_is_the_plain_one():
+    async def go(args, flow_manager):
+        return {"was at": flow_manager.current_node, **args}, node("end")
+
+    shown = {"slot": {"type": "string"}}
+    schema = FlowsFunctionSchema(name="book", description="Book.", properties=shown, required=["slot"], handler=go)
+    schema.handler = pipecat_flows.handler(schema, effect="mutation", identity="slot")(go)
+    bot = Bot(ScriptedModel(calling(BOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with (
+        bot.running(),
+        Guard("memory", tools=[schema.handler], mode="observe") as guard,
+        protect(flow, guard, id="conv-42") as conversation,
+    ):
+        await flow.initialize(node("start", schema, respond_immediately=False))
+        await bot.says("go on")
+        await until(lambda: flow.current_node == "end")
+        assert bot.texts["c1"] == '{"was at": "start", "slot": "Mon 10:00"}'
+        assert [(run.tool, run.phase) for run in conversation.state.runs.values()] == [("book", Phase.DONE)]
+
+
+async def test_the_application_calls_a_function_of_the_flow_as_the_model_does():
+    clinic = Clinic()
+    async with at_the_desk(clinic) as (bot, flow, conversation):
+        assert await clinic.book(flow_manager=flow, slot="Mon 11:30") == {"booked": "Mon 11:30"}
+        assert clinic.booked == ["Mon 11:30"]
+        assert conversation.state.runs[1].phase is Phase.DONE
+        await until(lambda: flow.current_node == "end")
+        assert "You are at end." in str(bot.messages)
+
+
+async def test_a_function_that_the_guard_does_not_know_says_so():
+    clinic = Clinic()
+    bot = Bot(ScriptedModel(calling(BOOK)))
+    flow = FlowManager(worker=bot.worker, llm=bot.llm, context_aggregator=bot.pair)
+    async with Guard("memory", tools=[clinic.look]) as guard, protect(flow, guard, id="conv-42"), bot.running():
+        await flow.initialize(node("start", clinic.book, respond_immediately=False))
+        await bot.says("go on")
+        await until(lambda: "does not know it" in bot.texts.get("c1", ""))
+        assert clinic.booked == []

@@ -41,6 +41,16 @@ def told(done):
     return json.loads(done.stdout)
 
 
+def journaled(environment):
+    """The calls in the bot's journal."""
+
+    async def calls():
+        async with Guard(environment["PLAIN_BOT_JOURNAL"]) as guard:
+            return [(call.ref, call.tool, call.phase) async for call in guard.trail.calls()]
+
+    return asyncio.run(calls())
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """Environment of a guarded bot."""
@@ -63,11 +73,13 @@ def test_the_same_bot_books_once_in_an_environment_that_guards_it(guarded):
     assert became["booked"] == ["Mon 10:00"]
     assert any('"booked": "Mon 10:00"' in text.replace('":"', '": "') for text in became["texts"])
 
-    async def journaled():
-        async with Guard(guarded["PLAIN_BOT_JOURNAL"]) as guard:
-            return [(call.ref, call.tool, call.phase) async for call in guard.trail.calls()]
+    assert journaled(guarded) == [("conv-42/1", "book", "done")]
 
-    assert asyncio.run(journaled()) == [("conv-42/1", "book", "done")]
+
+def test_a_bot_that_is_only_watched_is_the_plain_one(guarded, tmp_path):
+    watched = {**guarded, "PLAIN_BOT_MODE": "observe", "PLAIN_BOT_JOURNAL": str(tmp_path)}
+    assert told(bot(**watched)) == told(bot())
+    assert journaled(watched) == [("conv-42/1", "book", "in_doubt"), ("conv-42/2", "book", "done")]
 
 
 @pytest.mark.parametrize(

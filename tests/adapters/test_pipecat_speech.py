@@ -66,7 +66,7 @@ async def guarded(sentence):
     world, meanwhile = World(), None
     book = world.tool()
     async with Guard("memory", tools=[book]) as guard:
-        bot = Bot(ScriptedModel(booking), tools=[book], vad=SileroVADAnalyzer())
+        bot = Bot(ScriptedModel(booking), tools=[book], vad=SileroVADAnalyzer(), endpointing=0.3)
         async with protect(bot.worker, guard, id="conv-42") as conversation:
             async with on_the_phone(bot) as microphone:
                 if sentence is not QUIET:
@@ -91,6 +91,7 @@ async def test_a_backchannel_that_the_detector_hears_holds_the_booking_and_lets_
     assert run.phase is Phase.DONE
     shown = bot.llm.requests[-1].messages
     assert any(RESULT in str(one.get("content")).replace(": ", ":") for one in shown), shown
+    assert "not recognized" not in str(bot.messages), "nobody is to be asked to repeat an mm-hmm"
     assert bot.llm.requests[-1].at - bot.said_at < 2.5, "Pipecat waits for five seconds where a turn has no words"
 
 
@@ -115,7 +116,7 @@ async def alone(sentence):
 
     llm = ScriptedModel(booking)
     llm.register_function("book", book)
-    bot = Bot(llm, vad=SileroVADAnalyzer())
+    bot = Bot(llm, vad=SileroVADAnalyzer(), endpointing=0.3)
     async with on_the_phone(bot) as microphone:
         if sentence is not QUIET:
             await microphone.plays(SPEECH / sentence[0])

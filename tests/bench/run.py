@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .rows_barge_in import Onset, Storm
 from .rows_calls import Mutations, Reads
+from .rows_livekit import HandOff, SilentTool
 from .rows_packet import Packets
 from .rows_process import Idle, Import
 from .rows_records import OneRecord, Steady, Sustained
@@ -44,6 +45,8 @@ ALL: dict[str, type[Experiment]] = {
     "takeover": Takeover,
     "open": ColdOpen,
     "packet": Packets,
+    "handoff": HandOff,
+    "silent": SilentTool,
     "redis": RedisRows,
     "postgres": PostgresRows,
     "idle": Idle,

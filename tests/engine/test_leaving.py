@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 
 import pytest
 from engine_house import START, FaultyStore, folded, house, journal_of, turns
@@ -70,6 +71,17 @@ def raises(_session, _unheard):
 
 async def hangs(_session, _unheard):
     await asyncio.sleep(3600)
+
+
+async def test_a_session_may_be_left_in_another_task_than_it_was_entered_in():
+    """Frameworks call what ends a conversation from tasks of their own, and fixtures may as well."""
+    store, stack = MemoryStore(), AsyncExitStack()
+    async with Guard(store, tools=[charge]) as guard:
+        session = await asyncio.create_task(stack.enter_async_context(guard.session("conv-1")))
+        await asyncio.create_task(stack.aclose())
+        assert not guard.sessions
+    assert session.ended is not None
+    assert [one.why for one in journal_of(store, "conv-1") if isinstance(one, r.Closed)] == ["hang_up"]
 
 
 @pytest.mark.parametrize(("hook", "why"), [(raises, "OSError: no mail today"), (hangs, "TimeoutError")])

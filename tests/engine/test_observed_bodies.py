@@ -124,6 +124,36 @@ async def test_a_run_past_its_commit_would_not_have_been_stopped():
         assert await task == "ch_1"
 
 
+async def test_arguments_that_enforce_would_refuse_are_for_the_plain_function_to_judge():
+    """Observe mode changes nothing for the framework: what it calls the function with reaches the function."""
+
+    @toolguard.mutation(identity="who", commits="inside")
+    async def charge(who: str, *, amount: int) -> str:
+        async with toolguard.committing() as key:
+            return f"{amount} {key}"
+
+    async with house(charge, mode="observe") as h:
+        one = await h.session.run(charge, "ana", amount="a lot")
+        other = await h.session.run(charge, "ana", amount="a lot")
+        with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'amount'"):
+            await h.session.run(charge, "ana")
+        assert one.startswith("a lot ")
+        assert one != other, "each is an occurrence of its own, with its own key"
+        assert [rec.would for rec in h.records(r.Called)] == ["invalid"] * 3
+        assert [h.phase(number) for number in (1, 2, 3)] == ["done", "done", "failed"]
+        assert h.notices() == ["would_be_refused"] * 3
+
+
+async def test_an_identity_that_cannot_be_told_changes_nothing_for_the_framework():
+    @toolguard.mutation(identity=lambda who: who["id"])
+    async def charge(who: dict) -> str:
+        return "ch_1"
+
+    async with house(charge, mode="observe") as h:
+        assert await h.session.run(charge, {}) == "ch_1"
+        assert h.notices() == ["would_be_refused"]
+
+
 async def test_o3_two_calls_joined_to_one_run_are_told_once_and_pointed_to():
     @toolguard.mutation(identity="who")
     async def charge(who: str) -> str:

@@ -35,7 +35,7 @@ class LiveKitEvents:
         self._port = port
         self.toolbox = Toolbox(session, watching=port is None)
         self._furnish(session, port)
-        self._line: Any = None
+        self._phone: Any = None
         self._keys = self._guarded("sip_dtmf_received", self._key)
         self._speeches: dict[str, tuple[agents.voice.SpeechHandle, int]] = {}
         self._known: dict[str, Callable[[Any], None]] = {
@@ -73,8 +73,8 @@ class LiveKitEvents:
         SERVING.pop(self._room, None)
         for name, translate in self._safe.items():
             self._emitter.off(name, translate)
-        if self._line is not None:
-            self._line.off("sip_dtmf_received", self._keys)
+        if self._phone is not None:
+            self._phone.off("sip_dtmf_received", self._keys)
         self.nodes.take_off()
         self.calls.stop()
         if self.moves is not None:
@@ -100,13 +100,13 @@ class LiveKitEvents:
 
     def _hear_keys(self) -> None:
         """A session with a room has a telephone line, perhaps, and keys may be pressed on it."""
-        if self._line is not None:
+        if self._phone is not None:
             return
         try:
-            self._line = self._room.room_io.room
+            self._phone = self._room.room_io.room
         except RuntimeError:  # it has no room
             return
-        self._line.on("sip_dtmf_received", self._keys)
+        self._phone.on("sip_dtmf_received", self._keys)
 
     def _key(self, event: Any) -> None:
         self.session.key_pressed(str(event.digit))

@@ -22,6 +22,7 @@ _PIPELINE = Traits(
     transcribes=True,
     starts_replies=True,
     words_first=True,
+    keys=True,
 )
 
 

@@ -44,6 +44,7 @@ def traits_of(able: Capabilities, *, hears: bool, starts: bool = True) -> Traits
         transcribes=able.user_transcription or hears,
         starts_replies=starts,
         notes=able.mutable_chat_context,
+        keys=True,
     )
 
 

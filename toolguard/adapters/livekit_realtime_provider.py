@@ -62,12 +62,14 @@ class Provider(LiveKitPort):
     # -- what the adapter saw -----------------------------------------------------------------------------------
 
     def executed(self, event: agents.FunctionToolsExecutedEvent) -> None:
-        """LiveKit has these outputs, and is about to pass them on."""
+        """LiveKit has these outputs, and is about to pass on what the provider does not have yet."""
+        there = outputs(self.line.chat_ctx.items) if self.line is not None else {}
         for output in event.function_call_outputs:
             given = self.given.get(output.call_id)
             if given is not None:
                 output.id = given.item  # it is the same item, wherever it is given (O4)
-            self._owed[output.call_id] = (output,)
+            if output.call_id not in there:
+                self._owed[output.call_id] = (output,)
         self._later(CONFIRMED_WITHIN, self.look)
 
     def confirmed(self, item: ChatItem) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,20 @@ class Turns:
 
 def _typed(detection: dict[str, Any]) -> Any:
     """The setting as the plugin takes it."""
+    typed = _detections()
+    try:
+        return typed.validate_python(detection) if typed is not None else detection
+    except ValidationError:
+        return detection
+
+
+@functools.cache
+def _detections() -> TypeAdapter[Any] | None:
+    """The plugin's own type; it is made once, for that takes the loop most of a millisecond."""
     try:
         from openai.types.realtime.realtime_audio_input_turn_detection import (  # noqa: PLC0415 - the plugin has it
             RealtimeAudioInputTurnDetection,
         )
     except ImportError:
-        return detection
-    try:
-        return TypeAdapter[Any](RealtimeAudioInputTurnDetection).validate_python(detection)
-    except ValidationError:
-        return detection
+        return None
+    return TypeAdapter[Any](RealtimeAudioInputTurnDetection)

@@ -56,5 +56,16 @@ ROWS: Sequence[Mapping[str, str]] = (
         "resume": "into the context",
         "hand-off slot": "another node, worker or model, or another pipeline with a packet",
     },
+    {
+        "adapter": "pipecat",
+        "interrupt signal": "voice activity, at once",
+        "call id": "yes",
+        "native cancel": "all of a tool, by the caller's voice",
+        "late result": "in place, else as a developer message",
+        "silent output": "yes: run_llm",
+        "evidence of hearing": "heard (spoken words)",
+        "resume": "in the saved or a new context",
+        "hand-off slot": "a pipeline of its own, or a flow's next node",
+    },
 )
 """One row an adapter; every row has the same keys."""

@@ -25,17 +25,15 @@ runs in a task of the session's, the gate and the policy decide what the caller'
 from __future__ import annotations
 
 import asyncio
-import functools
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
-from weakref import WeakKeyDictionary
 
-from toolguard.adapters.pipecat_calls import PipecatCalls, with_arguments
+from toolguard.adapters.pipecat_calls import PipecatCalls
+from toolguard.adapters.pipecat_doors import closes, hook, opens
 from toolguard.adapters.pipecat_events import PipecatEvents, processors
 from toolguard.adapters.pipecat_features import (
     FunctionCallParams,
-    FunctionSchema,
     LLMAssistantAggregator,
     LLMService,
     LLMUserAggregator,
@@ -43,15 +41,12 @@ from toolguard.adapters.pipecat_features import (
 )
 from toolguard.adapters.pipecat_port import PipecatPort
 from toolguard.adapters.pipecat_prefill import PipecatPrefill
+from toolguard.adapters.pipecat_tools import function_schemas, handler
 from toolguard.adapters.protecting import Protecting
-from toolguard.core.effect import Effect
-from toolguard.errors import DeclarationError, NoSession
-from toolguard.tools.ambient import DOORS
-from toolguard.tools.build import MISSING, make_tool
-from toolguard.tools.rawschema import raw_shape
+from toolguard.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from toolguard.adapters.pipecat_features import FrameProcessor, LLMContext, PipelineWorker
@@ -60,127 +55,7 @@ if TYPE_CHECKING:
     from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
 
-__all__ = ["function_schemas", "handler", "hook", "protect"]
-
-_protected: WeakKeyDictionary[LLMService[Any], PipecatEvents] = WeakKeyDictionary()
-_hooked: WeakKeyDictionary[Session, PipecatEvents] = WeakKeyDictionary()
-
-
-async def door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Serve Pipecat's call of a guarded tool: the model that called says which conversation it is.
-
-    Raises:
-        NoSession: Its pipeline is not protected.
-    """
-    params = next(one for one in (*args, *kwargs.values()) if type(one) is FunctionCallParams)
-    events = _protected.get(params.llm)
-    if events is None:
-        raise NoSession(
-            f"{tool.name} is guarded, and the pipeline that called it is not.",
-            advice="Run the worker inside `async with protect(worker, guard, id=...)`.",
-        )
-    return await events.serve(tool, params)
-
-
-DOORS[FunctionCallParams] = door
-
-
-def function_schemas(tools: Iterable[Tool[..., Any]]) -> list[FunctionSchema]:
-    """Guarded tools whose functions know nothing of Pipecat, for ``LLMContext(tools=...)`` or a ``ToolsSchema``.
-
-    A direct function, which takes ``params`` first, needs none: it is listed as it is.
-
-    Args:
-        tools: Guarded tools, the same as the guard's or the session's.
-
-    Raises:
-        FeatureMissing: The installed Pipecat lacks what is needed.
-        DeclarationError: A parameter has a type that models cannot fill.
-    """
-    require()
-    return [_schema(tool) for tool in tools]
-
-
-def _schema(tool: Tool[..., Any]) -> FunctionSchema:
-    async def handle(params: FunctionCallParams) -> None:
-        await door(tool, (params,), {})
-
-    described = tool.schema("realtime")
-    parameters: dict[str, Any] = described.get("parameters", {})
-    return FunctionSchema(
-        name=tool.name,
-        description=str(described.get("description", "")),
-        properties=parameters.get("properties", {}),
-        required=list(parameters.get("required", ())),
-        handler=handle,
-    )
-
-
-def handler(
-    schema: FunctionSchema | Mapping[str, Any], *, effect: Effect | str, identity: Any = MISSING, **options: Any
-) -> Callable[[Callable[[FunctionCallParams], Awaitable[Any]]], Tool[..., Any]]:
-    """Guard a handler that reads ``params.arguments``, for ``register_function`` or ``FunctionSchema(handler=...)``.
-
-    Args:
-        schema: The tool's ``FunctionSchema``, or its properties as JSON schemas by name.
-        effect: What the tool does to the world.
-        identity: Names of the arguments that make two calls the same; a write needs them.
-        **options: See :class:`~toolguard.tools.spec.Spec`; the name is the schema's, or the handler's.
-
-    Raises:
-        FeatureMissing: The installed Pipecat lacks what is needed.
-        DeclarationError: It cannot be a tool of that effect, or an option cannot be meant.
-    """
-    require()
-
-    def decorate(function: Callable[[FunctionCallParams], Awaitable[Any]]) -> Tool[..., Any]:
-        name = str(options.get("name") or getattr(schema, "name", "") or getattr(function, "__name__", ""))
-        if isinstance(schema, FunctionSchema):
-            described = {"type": "object", "properties": schema.properties, "required": schema.required}
-            about = schema.description
-        else:
-            described, about = {"type": "object", "properties": dict(schema)}, function.__doc__ or ""
-        shape, called = with_arguments(function, raw_shape(name, described, about))
-        given = {"description": about, **options, "name": name}
-        return make_tool(functools.update_wrapper(called, function), Effect(effect), identity, given, shape)
-
-    return decorate
-
-
-def events_of(conversation: Session) -> PipecatEvents:
-    """The ears of a conversation, for what stands on this adapter.
-
-    Raises:
-        NoSession: The conversation is not one of :func:`protect`.
-    """
-    events = _hooked.get(conversation)
-    if events is None:
-        raise NoSession("this conversation is not protected", ref=conversation.id, advice="Use what protect yields.")
-    return events
-
-
-def events_at(llm: LLMService[Any]) -> PipecatEvents | None:
-    """The ears of the conversation that a model takes part in."""
-    return _protected.get(llm)
-
-
-def hook(conversation: Session, more: LLMService[Any] | PipelineWorker) -> None:
-    """Guard one more model of a conversation, or every model of another worker's pipeline.
-
-    Args:
-        conversation: What :func:`protect` gave.
-        more: A model, or a worker whose models take part in the conversation.
-
-    Raises:
-        NoSession: The conversation is not one of :func:`protect`.
-    """
-    events = events_of(conversation)
-    if isinstance(more, LLMService):
-        events.hook(more)
-    else:
-        events.listen(more)
-    for llm in events.llms:
-        _protected[llm] = events
+__all__ = ["function_schemas", "handler", "hook", "protect", "until_finished"]
 
 
 def protect(
@@ -216,10 +91,10 @@ def protect(
     if not id and packet is None:
         raise DeclarationError("protect has neither an id nor a packet", advice="Pass id=..., or a handoff packet.")
     who = _Who(id, packet, agent, tenant, caller)
-    return Protecting(_protecting(worker, guard, who, tools or ()), partial(_until_finished, worker))
+    return Protecting(_protecting(worker, guard, who, tools or ()), partial(until_finished, worker))
 
 
-def _until_finished(worker: PipelineWorker, tell: Callable[[], None]) -> None:
+def until_finished(worker: PipelineWorker, tell: Callable[[], None]) -> None:
     """Pipecat tells when a worker's pipeline has come to its end, in good order or not."""
 
     async def finished(_worker: PipelineWorker, _frame: object) -> None:
@@ -271,8 +146,7 @@ async def _protecting(
     finally:
         if events is not None:
             events.stop()
-            for llm in events.llms:
-                _protected.pop(llm, None)
+            closes(events)
         if port is not None:
             await port.flush()
             port.stop()
@@ -294,9 +168,9 @@ async def _left_well(session: Session) -> AsyncGenerator[None]:
 def _listening(
     worker: PipelineWorker, session: Session, port: PipecatPort | None, calls: PipecatCalls
 ) -> PipecatEvents:
-    events = _hooked[session] = PipecatEvents(session, port, calls)
+    events = PipecatEvents(session, port, calls)
     events.listen(worker, ends=True)
-    _protected.update(dict.fromkeys(events.llms, events))
+    opens(session, events)
     return events
 
 

@@ -92,6 +92,8 @@ class Caller:
         elif isinstance(frame, frames.InterimTranscriptionFrame):
             if frame.text.strip():
                 self._session.caller_said(self._with(frame.text), onset=self._onset, final=False)
+        elif isinstance(frame, frames.InputDTMFFrame):
+            self._session.key_pressed(frame.button.value)
         else:
             self.passes(frame)
 
@@ -169,6 +171,8 @@ class Caller:
         if placed or (calls and self._kinds.get(onset) in _NO_TURN):
             frame.text, self._turn_words, self._blanked = _NOTHING, False, True
             self._session.no_reply_coming()
+            if self._port is not None:
+                self._port.wordless = True
             if placed and self._kinds.get(onset) not in _NO_TURN:  # the words stand in the context, and want an answer
                 self._session.wants_reply()
         elif text:

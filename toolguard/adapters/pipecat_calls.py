@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
+import json
 import typing
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -118,16 +119,22 @@ class PipecatCalls:
         return tool.adapted(run, lambda: dict.fromkeys(hidden, self._current(tool.name)), hidden)
 
     async def watch(self, tool: Tool[..., Any], params: FunctionCallParams) -> Any:
-        """Observe mode: the plain handler, in Pipecat's own task and with its own parameters."""
+        """Observe mode: the plain handler, in Pipecat's own task and with its own parameters.
+
+        A function that knows nothing of Pipecat cannot report its result, so that is done for it.
+        """
         session = self.session
         if session is None:
             return None
         task = id(asyncio.current_task())
         self._watched[task] = params
         try:
-            return await session.take(self._known(tool), None, (), dict(params.arguments))
+            value = await session.take(self._known(tool), None, (), dict(params.arguments))
         finally:
             self._watched.pop(task, None)
+        if not any(_wants_params(kind) for kind in tool.shape.injected.values()):
+            await params.result_callback(json.loads(tool.dump_result(value)))
+        return value
 
     def receive(
         self, tool: Tool[..., Any], params: FunctionCallParams, generation: str, index: int, behind: int = 0

@@ -82,6 +82,15 @@ def drop_echoes(context: LLMContext, call_ids: Mapping[str, Any]) -> None:
         context.set_messages(kept)
 
 
+def drop_last(context: LLMContext, text: str) -> None:
+    """Remove the last message with this content, if any."""
+    messages = _all(context)
+    for at in range(len(messages) - 1, -1, -1):
+        if isinstance(messages[at], dict) and messages[at].get("content") == text:
+            context.set_messages([*messages[:at], *messages[at + 1 :]])
+            return
+
+
 def drop_repeat(context: LLMContext, call_id: str) -> bool:
     """Keep the first of several calls with one id: providers take no id twice, and it is one call (S5)."""
     seen: set[str] = set()

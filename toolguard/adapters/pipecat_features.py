@@ -36,6 +36,11 @@ try:
 except ImportError as error:
     raise _missing(getattr(error, "name", None) or str(error)) from error
 
+try:  # what Pipecat tells its model, since 1.14, of a turn in which it heard no words
+    from pipecat.turns.empty_user_turn import DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT as NOT_RECOGNIZED
+except ImportError:
+    NOT_RECOGNIZED = ""
+
 if TYPE_CHECKING:
     from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 else:
@@ -49,6 +54,7 @@ else:
         raise _missing("pipecat.adapters.llm.schemas.function_schema.FunctionSchema")
 
 __all__ = [
+    "NOT_RECOGNIZED",
     "FrameDirection",
     "FrameProcessor",
     "FunctionCallParams",
@@ -65,7 +71,7 @@ __all__ = [
 
 _FRAMES = (
     "BotStartedSpeakingFrame", "BotStoppedSpeakingFrame", "CancelFrame", "EndFrame", "FunctionCallInProgressFrame",
-    "FunctionCallsStartedFrame", "InterimTranscriptionFrame", "InterruptionFrame", "LLMContextFrame",
+    "FunctionCallsStartedFrame", "InputDTMFFrame", "InterimTranscriptionFrame", "InterruptionFrame", "LLMContextFrame",
     "LLMFullResponseEndFrame", "LLMFullResponseStartFrame", "LLMMessagesAppendFrame", "TTSSpeakFrame",
     "TranscriptionFrame", "UserStartedSpeakingFrame", "UserStoppedSpeakingFrame", "VADUserStartedSpeakingFrame",
     "VADUserStoppedSpeakingFrame",

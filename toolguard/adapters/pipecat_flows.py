@@ -16,7 +16,8 @@ Flows by itself forgets a transition whose function ends before another call of 
 function is cancelled after its effect (``FlowManager._check_and_execute_transition``). A guarded edge is a hand-off
 (O9): the writes of its response end first, reads get their placeholder, then the node changes, once.
 
-Not covered: flows from a file, whose edges are decided there (``TRANSITION_IN_YAML``).
+In a flow from a file (``Flow``, whose functions answer ``TRANSITION_IN_YAML``) the node changes when all calls of the
+response have ended.
 """
 
 from __future__ import annotations
@@ -24,26 +25,25 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from toolguard.adapters import pipecat
-from toolguard.adapters.pipecat_edges import Edges
+from toolguard.adapters.pipecat_doors import events_of
+from toolguard.adapters.pipecat_edges import ANSWERED, Edges, FlowManager, FlowsFunctionSchema
 from toolguard.adapters.pipecat_names import by_name
+from toolguard.adapters.protecting import Protecting
 from toolguard.core.effect import Effect
-from toolguard.errors import FeatureMissing
+from toolguard.errors import DeclarationError, NoSession
+from toolguard.tools.ambient import DOORS
 from toolguard.tools.build import MISSING, make_tool
 from toolguard.tools.rawschema import raw_shape
 
-try:
-    from pipecat.flows import FlowManager, FlowsFunctionSchema
-except ImportError as error:
-    raise FeatureMissing(
-        "the installed Pipecat has no flows", feature="pipecat.flows", advice="pip install 'toolguard-voice[pipecat]'"
-    ) from error
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from toolguard.core.packet import HandoffPacket
     from toolguard.engine.guard import Guard
@@ -88,8 +88,7 @@ def handler(
     return decorate
 
 
-@asynccontextmanager
-async def protect(
+def protect(
     flow: FlowManager,
     guard: Guard,
     *,
@@ -99,8 +98,8 @@ async def protect(
     tenant: str = "",
     caller: str | None = None,
     tools: Sequence[Tool[..., Any]] | None = None,
-) -> AsyncGenerator[Session]:
-    """Guard the functions of a flow; stay inside for as long as the conversation lasts.
+) -> Protecting:
+    """Guard the functions of a flow: ``await`` it, or stay inside for as long as the conversation lasts.
 
     Every guarded tool is served by its name, in whatever node it is offered. All else is as in
     :func:`toolguard.adapters.pipecat.protect`, which this is for the flow's worker.
@@ -123,13 +122,80 @@ async def protect(
     """
     edges = Edges(flow)
     own = {**guard.tools, **{tool.name: tool for tool in tools or ()}}
-    adapted = [_adapted(tool, edges) for tool in own.values()]
+    watching = guard.mode == "observe"  # then the flow runs the functions by itself, and makes its own transitions
+    known = own if watching else {name: _adapted(tool, edges) for name, tool in own.items()}
     entering = pipecat.protect(
-        flow.worker, guard, id=id, packet=packet, agent=agent, tenant=tenant, caller=caller, tools=adapted
+        flow.worker, guard, id=id, packet=packet, agent=agent, tenant=tenant, caller=caller, tools=[*known.values()]
     )
+    return Protecting(
+        _protected(edges, entering, known, watching=watching), partial(pipecat.until_finished, flow.worker)
+    )
+
+
+@asynccontextmanager
+async def _protected(
+    edges: Edges, entering: Protecting, known: Mapping[str, Tool[..., Any]], *, watching: bool
+) -> AsyncGenerator[Session]:
+    flow = edges.flow
     async with entering as session:
-        with by_name(flow.worker, adapted), edges.following(pipecat.events_of(session)):
-            yield session
+        _conversations[flow] = _Conversation(session, known, edges)
+        try:
+            if watching:
+                yield session
+                return
+            with by_name(flow.worker, known.values()), edges.following(events_of(session)):
+                yield session
+        finally:
+            del _conversations[flow]
+
+
+class _Conversation(NamedTuple):
+    """A flow's conversation, and the tools as it knows them."""
+
+    session: Session
+    tools: Mapping[str, Tool[..., Any]]
+    edges: Edges
+
+
+_conversations: WeakKeyDictionary[FlowManager, _Conversation] = WeakKeyDictionary()
+
+
+async def _door(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A flow, or the application, calls a guarded function by itself: the manager says which conversation it is.
+
+    Raises:
+        NoSession: The flow is not protected.
+        DeclarationError: The guard does not know the function.
+    """
+    answered = ANSWERED.get()
+    if answered is not None:
+        return answered
+    flow = next(one for one in (*args, *kwargs.values()) if type(one) is FlowManager)
+    own = next((name for name, kind in tool.shape.injected.items() if _wants_manager(kind)), "flow_manager")
+    given, rest = dict(kwargs), args
+    if args and isinstance(args[0], Mapping):  # as Flows calls a handler
+        given, rest = {**cast("Mapping[str, Any]", args[0]), own: flow}, args[:0]
+    found = _conversations.get(flow)
+    if found is None:
+        raise NoSession(
+            f"{tool.name} is guarded, and its flow is not.",
+            advice="Run the worker inside `async with pipecat_flows.protect(flow, guard, id=...)`.",
+        )
+    known = found.tools.get(tool.name)
+    if known is None:
+        raise DeclarationError(
+            f"{tool.name} is guarded, and this conversation's guard does not know it",
+            advice=f"Give it to the guard: Guard(..., tools=[{tool.name}]), or to protect(..., tools=[{tool.name}]).",
+        )
+    if known is not tool:
+        rest = tuple(one for one in rest if one is not flow)
+        given = {name: value for name, value in given.items() if value is not flow}
+    result = await found.session.take(known, tool.instance, rest, given)
+    found.edges.called()
+    return result
+
+
+DOORS[FlowManager] = _door
 
 
 def _adapted(tool: Tool[..., Any], edges: Edges) -> Tool[..., Any]:
@@ -140,7 +206,7 @@ def _adapted(tool: Tool[..., Any], edges: Edges) -> Tool[..., Any]:
     given = dict.fromkeys(hidden, edges.flow)
 
     async def run(call: Callable[[Mapping[str, Any]], Awaitable[Any]]) -> Any:
-        return edges.taken_apart(await call(given))
+        return await edges.taken_apart(await call(given))
 
     return tool.adapted(run, lambda: given, hidden)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters.pipecat import door
+from toolguard.adapters.pipecat_doors import door
 from toolguard.adapters.pipecat_events import processors
 from toolguard.adapters.pipecat_features import LLMService
 
@@ -46,4 +46,5 @@ def _serving(tool: Tool[..., Any]) -> Callable[[FunctionCallParams], Awaitable[N
     async def serve(params: FunctionCallParams) -> None:
         await door(tool, (params,), {})
 
+    vars(serve).update(vars(tool))  # options that Pipecat keeps at a function, where only we watch it
     return serve

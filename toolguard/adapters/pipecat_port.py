@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters import pipecat_context as shown
-from toolguard.adapters.pipecat_features import FrameDirection, frames, time_now_iso8601
+from toolguard.adapters.pipecat_features import NOT_RECOGNIZED, FrameDirection, frames, time_now_iso8601
 from toolguard.core.outbox import interim
 from toolguard.engine.port import Traits
 
@@ -30,6 +30,7 @@ TRAITS = Traits(
     transcribes=True,
     starts_replies=True,
     words_first=True,
+    keys=True,
 )
 
 
@@ -65,6 +66,8 @@ class PipecatPort:
         self._stopped = False
         self.asked = False
         """A reply was asked for and no model has been asked since."""
+        self.wordless = False
+        """The caller was understood, and Pipecat gets none of the words: it must not say that it heard nothing."""
         self.open = 0
         """How many calls of the session are open."""
         self._task = asyncio.create_task(self._work(), name="toolguard:pipecat-out")
@@ -196,6 +199,9 @@ class PipecatPort:
         if self.session is not None:
             shown.sweep(context, self.session.state, self._texts.keys() | self.calls.keys())
         shown.drop_echoes(context, self._texts)
+        if self.wordless:
+            self.wordless = False
+            shown.drop_last(context, NOT_RECOGNIZED)
         told = {str(message.get("content")) for message in context.get_messages() if isinstance(message, dict)}
         for item, (call_id, text) in list(self._unseen.items()):
             gone = call_id in self.arrived and call_id not in standing if call_id else text not in told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ class PipecatPrefill:
         self._tools = tools
         self._speaks = speaks
         self._waits = True
-        own = cast("list[Any]", list(context.get_messages()))
+        own: list[Any] = [*context.get_messages()]
         self._kept = any(isinstance(one, dict) and one.get("role") in _SPOKEN for one in own)
         self._own = own
         session.on_amended = self._amend
@@ -71,5 +71,5 @@ class PipecatPrefill:
             shown.sweep(self._context, self._session.state)
             return
         said: list[Any] = messages(self._session.packet, tools=self._tools)
-        given = [{**one, "role": "developer"} if one["role"] == "system" else one for one in said]
+        given: list[Any] = [{**one, "role": "developer"} if one["role"] == "system" else one for one in said]
         self._context.set_messages([*self._own, *given])

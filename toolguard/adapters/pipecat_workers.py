@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toolguard.adapters import pipecat
+from toolguard.adapters.pipecat_doors import events_at
 from toolguard.adapters.pipecat_features import FrameDirection
-from toolguard.errors import FeatureMissing
+from toolguard.errors import FeatureMissing, ToolguardError
 from toolguard.tools.ambient import BENCH
 
 try:
@@ -75,14 +75,34 @@ class GuardedTools(LLMWorker):
             held.frames.append(lambda: plain.queue_frame(frame, direction))
 
     async def activate_worker(self, worker_name: str, **options: Any) -> None:
-        """Activate another worker; for a guarded tool, when its result has been delivered."""
+        """Activate another worker; for a guarded tool, when its result has been delivered.
+
+        With ``deactivate_self`` the conversation is that worker's from here on, and the journal says so (H3).
+        """
         plain: Any = super()
-        await self._afterwards(lambda: plain.activate_worker(worker_name, **options))
+
+        async def hand_over() -> None:
+            if options.get("deactivate_self"):
+                await self._recorded(worker_name)
+            await plain.activate_worker(worker_name, **options)
+
+        await self._afterwards(hand_over)
 
     async def end(self, **options: Any) -> None:
         """End the session; for a guarded tool, when its result has been delivered."""
         plain: Any = super()
         await self._afterwards(lambda: plain.end(**options))
+
+    async def _recorded(self, worker_name: str) -> None:
+        """The conversation changes hands in this session: the same context, and the same caller."""
+        worker: Any = self
+        events = events_at(worker.llm)
+        if events is None or events.session.agent == worker_name:
+            return
+        try:
+            await events.session.hand_off(to=worker_name, in_place=True)
+        except ToolguardError as error:
+            events.session.noticed("hand_off_not_recorded", str(error))
 
     async def _afterwards(self, act: Act) -> None:
         held = self._holding()
@@ -94,7 +114,7 @@ class GuardedTools(LLMWorker):
     def _holding(self) -> _Held | None:
         """What is held for the guarded call of this worker whose body is running here."""
         worker: Any = self
-        bench, events = BENCH.get(), pipecat.events_at(worker.llm)
+        bench, events = BENCH.get(), events_at(worker.llm)
         if bench is None or events is None:
             return None
         session, _, number = bench.view().ref.rpartition("/")

@@ -124,7 +124,7 @@ class Judge:
         if blocking is None or blocking is run:
             return Judged("run", occurrence=number)
         first = self._ledger.state.run_ref(blocking)
-        return Judged("differs", blocking, first, self._differs(blocking, arguments))
+        return Judged("differs", blocking, first, self._differs(blocking, arguments), occurrence=number)
 
     def _standing(self, spec: Spec, run: Run) -> Standing:
         state = self._ledger.state

@@ -11,16 +11,17 @@ import msgspec
 from toolguard.core import records as r
 from toolguard.core.effect import Effect
 from toolguard.core.envelope import shortened
+from toolguard.engine.judging import Judged
 from toolguard.engine.session import Session
 from toolguard.engine.watched import WatchedBody
 from toolguard.errors import Refused
 from toolguard.tools.ambient import BENCH
+from toolguard.tools.arguments import Arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from toolguard.engine.wiring import Wiring
-    from toolguard.tools.arguments import Arguments
 
 
 class Watch(Session):
@@ -32,8 +33,7 @@ class Watch(Session):
 
     async def take(self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run the plain function in the caller's own task, and keep the books beside it."""
-        arguments = tool.arguments(instance, args, kwargs)
-        run = self._called(tool, arguments)
+        run = self._called(tool, *self._read(tool, instance, args, kwargs))
         body = WatchedBody(self, self._w, run)
         token = BENCH.set(body)
         try:
@@ -53,12 +53,23 @@ class Watch(Session):
         self._w.ledger.write(r.Returned(run=run, result=_json(tool, value)))
         return value
 
-    def _called(self, tool: Any, arguments: Arguments) -> int:
+    def _read(
+        self, tool: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Arguments, Judged | None]:
+        """The call's arguments; where enforce would not take them, the plain function still has to say what it does."""
+        try:
+            return tool.arguments(instance, args, kwargs), None
+        except Exception as error:  # noqa: BLE001 - watching must never change what the framework sees
+            self.noticed("would_be_refused", f"{tool.name}: {type(error).__name__}: {error}")
+            alone = f"unread {self.id}/{self._w.ledger.runs + 1}"
+            return Arguments({}, b"{}", alone, ""), Judged("invalid", occurrence=1)
+
+    def _called(self, tool: Any, arguments: Arguments, would: Judged | None) -> int:
         ledger, spec = self._w.ledger, tool.spec
         intent = self._w.judge.intent(spec, arguments)
-        if spec.effect is Effect.READ:
+        if would is None and spec.effect is Effect.READ:
             would = self._w.judge.read(spec, intent)
-        else:
+        elif would is None:
             would = self._w.judge.write(spec, arguments, intent, None, child=False)
         run = ledger.next_run()
         records: list[r.Record] = [

@@ -183,7 +183,7 @@ class Reports(Replies):
             self._w.delivery.silence(self._batches.setdefault(generation, len(self._batches) + 1))
 
     def moved_on(self) -> None:
-        """The application has taken the conversation elsewhere, as a flow to its next node, and its model is to speak.
+        """The application has taken the conversation elsewhere, as to a flow's next node, and asks its model to speak.
 
         What was to be silent where it came from may be spoken about from here on.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from toolguard.core import records as r
@@ -287,4 +287,5 @@ class Desks:
         return self._session
 
     def __exit__(self, *_exc: object) -> None:
-        DESK.reset(self._token)
+        with suppress(ValueError):  # left in another task than it was entered in: there it was never put around
+            DESK.reset(self._token)

@@ -1,0 +1,5 @@
+"""What `python -m tests.frameworks` runs."""
+
+from .run import main
+
+raise SystemExit(main())
