@@ -56,12 +56,19 @@ async def test_the_caller_is_answered_at_once_and_told_the_result_once(pause, ah
         assert conversation.state.runs[1].phase is Phase.DONE
 
 
+def with_preamble(request):
+    """The same, with some words while the charge is made."""
+    parts = talkative(request)
+    return ["I am charging you now, that takes a moment. ", *parts] if not request.outputs else parts
+
+
 async def test_a_second_sound_without_words_keeps_nobody_waiting():
     world = World(before=0.0, after=8.0)
-    async with guarded(talkative, world) as (on, _):
+    async with guarded(with_preamble, world) as (on, _):
         await on.ears.speaks("charge it")
-        await until(lambda: world.charged)
+        await until(lambda: on.session.agent_state == "speaking")
         on.ears.starts()
+        on.ears.partly("do you")
         await asyncio.sleep(0.4)
         on.ears.said("do you also have vouchers?")
         on.ears.stops()
@@ -72,10 +79,6 @@ async def test_a_second_sound_without_words_keeps_nobody_waiting():
 
 
 async def test_over_a_preamble_nobody_waits_either():
-    def with_preamble(request):
-        parts = talkative(request)
-        return ["I am charging you now, that takes a moment. ", *parts] if not request.outputs else parts
-
     world = World(before=0.0, after=8.0)
     async with guarded(with_preamble, world) as (on, _):
         await on.ears.speaks("charge it")
@@ -146,6 +149,8 @@ async def test_a_listening_noise_makes_no_turn_and_the_tool_does_not_notice(ahea
         await asyncio.sleep(20)
         assert on.said == ["Your charge is ch_1."]
         assert ahead or all("mm-hm" not in request.texts for request in on.model.requests)
+        told = [item.output for item in on.session.history.items if item.type == "function_call_output"]
+        assert told == ['{"charge":"ch_1"}']
         assert [item.text_content for item in on.session.history.items if item.type == "message"] == [
             "charge it",
             "Your charge is ch_1.",

@@ -221,3 +221,16 @@ async def test_a_call_that_is_no_whole_one_runs_nothing():
         assert conversation.state.slots[1].verdict == "incomplete"
         assert on.said == ["Which day was it?"]
         await on.hangs_up()
+
+
+async def test_livekits_own_way_to_test_an_agent_works_with_guarded_tools():
+    on, desk = line(books), Desk()
+    on.session.input.audio = on.session.output.audio = None
+    async with Guard("memory") as guard, protect(on.session, guard, id="conv-1") as conversation:
+        await on.start(agent=desk)
+        result = await on.session.run(user_input="book Monday")
+        result.expect.next_event().is_function_call(name="book", arguments={"day": "Monday"})
+        result.expect.next_event().is_function_call_output(output="booked Monday")
+        result.expect.next_event().is_message(role="assistant")
+        assert conversation.state.runs[1].phase is Phase.DONE
+        await on.hangs_up()

@@ -83,9 +83,6 @@ class Caller:
         self._session.caller_stopped(self._onset)
         if self._words:
             self._say(self._words, self._onset)
-        elif self.unplaced:
-            self._noise = False
-            self._decide()  # a sound without words behind words: LiveKit's turn ends without waiting for more
 
     def hears(self, text: str, *, final: bool, item: str = "") -> None:
         """Words: LiveKit's final transcripts are pieces of a turn while the caller still speaks."""
