@@ -119,7 +119,7 @@ def _rebuilt(played: Played) -> tuple[float, r.Rebuilt]:
     plays=("main", "fresh", "broken", "talked", "call_kept", "all_kept", "in_the_gap", "renewed_late"),
     saboteur=Saboteur(
         "toolguard/core/outbox.py",
-        old='if (own or slot.verdict == "join") and not seen and not run.concerned and not run.warning:',
+        old="if (own or joined) and not seen and not run.concerned and not run.warning:",
         new="if not run.concerned and not run.warning:",
     ),
 )

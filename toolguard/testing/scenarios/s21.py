@@ -176,7 +176,7 @@ def _told(text: str) -> dict[str, Any]:
 @check(
     "S21.4",
     plays=("main", "farewell", "waiting", "many", "failing"),
-    saboteur=Saboteur("toolguard/core/outbox.py", old=" and not slot.terminal", new=""),
+    saboteur=Saboteur("toolguard/core/outbox.py", old="not slot.filed and not slot.terminal", new="not slot.filed"),
 )
 def nobody_speaks_because_of_it(played: Played) -> None:
     """The client asks for no reply, whatever the answers were."""
