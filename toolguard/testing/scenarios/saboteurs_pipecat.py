@@ -78,6 +78,9 @@ sabotages(
         "S17.3": Saboteur(
             _CALLER, old='_NO_TURN = frozenset({"noise", "backchannel"})', new="_NO_TURN = frozenset[str]()"
         ),
+        "S18.2": Saboteur(
+            _EVENTS, old="await self.port.answered(awaited, _HELD_AT_MOST)", new="await asyncio.sleep(0)"
+        ),
         "S18.3": _ALL_HEARD,
     },
 )
