@@ -9,7 +9,6 @@ _CALLER, _CONTEXT = f"{_ADAPTERS}pipecat_caller.py", f"{_ADAPTERS}pipecat_contex
 _EVENTS, _PORT = f"{_ADAPTERS}pipecat_events.py", f"{_ADAPTERS}pipecat_port.py"
 _PREFILL = f"{_ADAPTERS}pipecat_prefill.py"
 
-_NOTHING_PUT = Saboteur(_CONTEXT, old='    message["content"] = text\n', new='    message["content"] = ""\n')
 _PUT_ELSEWHERE = Saboteur(
     _CONTEXT, old='    message["content"] = text\n', new='    message.update(content=text, tool_call_id="")\n'
 )
@@ -20,12 +19,16 @@ _SLOW_REQUESTS = Saboteur(
     "            await asyncio.sleep(0.6)\n",
 )
 _ASKS_TWICE = Saboteur(
-    _PORT,
-    old="        await self._worker.queue_frame(frame, FrameDirection.UPSTREAM)\n",
-    new="        await self._worker.queue_frame(frame, FrameDirection.UPSTREAM)\n"
-    "        await asyncio.sleep(2.0)\n"
-    "        await self._worker.queue_frame(frame, FrameDirection.UPSTREAM)\n",
+    _PORT, old="FunctionCallResultProperties(run_llm=False,", new="FunctionCallResultProperties(run_llm=True,"
 )
+_REPAIRED = Saboteur(
+    "toolguard/testing/scenarios/context_stage.py",
+    old="            if step.does in _SPOKEN:\n                yield step\n",
+    new="            if step.does in _SPOKEN:\n                yield step\n"
+    '            else:\n                yield Step(at=0, who="model", does="calls", call="c1", tool="book",'
+    ' args={"people": 6, "at": "18:00"})\n',
+)
+_NOT_HELD = Saboteur(_EVENTS, old="await self.port.answered(awaited, _HELD_AT_MOST)", new="await asyncio.sleep(0)")
 _ALL_HEARD = Saboteur(_EVENTS, old="unheard=_rest(said, heard) if cut else", new='unheard="" if cut else')
 
 sabotages(
@@ -39,12 +42,10 @@ sabotages(
             new="while waiting.stopped:",
         ),
         "S06.3": _SLOW_REQUESTS,
-        "S06.4": _NOTHING_PUT,
-        "S08.1": Saboteur(
-            _PORT,
-            old="        if context is not None and shown.put(context, call_id, text):\n",
-            new="        if context is None and shown.put(context, call_id, text):\n",
+        "S06.4": Saboteur(
+            _CONTEXT, old="        if not kind or kind not in seen:\n", new='        if kind != "output":\n'
         ),
+        "S08.1": _PUT_ELSEWHERE,
         "S08.2": _ASKS_TWICE,
         "S09.1": _ASKS_TWICE,
         "S11.1": Saboteur(_PREFILL, old="[*self._own, *given]", new="[*self._own, *given[:-1]]"),
@@ -53,21 +54,9 @@ sabotages(
             _PREFILL, old='        self._bring()\n        self._session.shows("amended")', new="        self._bring"
         ),
         "S12.2": Saboteur(_CALLER, old="_NOTHING, False, True", new="frame.text, False, True"),
-        "S15.1": Saboteur(
-            "toolguard/testing/scenarios/context_stage.py",
-            old='_SPOKEN = frozenset({"says", "calls"})',
-            new='_SPOKEN = frozenset({"says", "calls", "opens_call"})',
-        ),
-        "S15.2": Saboteur(
-            "toolguard/testing/scenarios/context_stage.py",
-            old='_SPOKEN = frozenset({"says", "calls"})',
-            new='_SPOKEN = frozenset({"says", "calls", "opens_call"})',
-        ),
-        "S15.3": Saboteur(
-            "toolguard/testing/scenarios/context_stage.py",
-            old='_SPOKEN = frozenset({"says", "calls"})',
-            new='_SPOKEN = frozenset({"says", "calls", "opens_call"})',
-        ),
+        "S15.1": _REPAIRED,
+        "S15.2": _REPAIRED,
+        "S15.3": _REPAIRED,
         "S16.1": _PUT_ELSEWHERE,
         "S16.2": Saboteur(_EVENTS, old="(generation, heard, unheard=", new="(generation, said, unheard="),
         "S16.3": Saboteur(
@@ -78,9 +67,7 @@ sabotages(
         "S17.3": Saboteur(
             _CALLER, old='_NO_TURN = frozenset({"noise", "backchannel"})', new="_NO_TURN = frozenset[str]()"
         ),
-        "S18.2": Saboteur(
-            _EVENTS, old="await self.port.answered(awaited, _HELD_AT_MOST)", new="await asyncio.sleep(0)"
-        ),
+        "S18.2": _NOT_HELD,
         "S18.3": _ALL_HEARD,
     },
 )
