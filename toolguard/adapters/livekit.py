@@ -136,7 +136,11 @@ def _until_closed(
 ) -> Callable[[asyncio.Task[None]], None]:
     """LiveKit's session tells of its end once; the job's process waits for ours before it goes."""
     emitter: Any = agent_session  # its callbacks have no type
-    emitter.once("close", lambda _event: tell())
+
+    def closed(_event: Any) -> None:
+        tell()
+
+    emitter.once("close", closed)
 
     def waits(ending: asyncio.Task[None]) -> None:
         job = agents.get_job_context(required=False)
@@ -177,15 +181,19 @@ async def _protected(
 
 def _realtime(agent_session: agents.AgentSession[Any]) -> agents.llm.RealtimeCapabilities | None:
     """What the session's model can do, or that of the agent that has it already, if it is a speech-to-speech model."""
-    models: list[Any] = [agent_session.llm]
+    room: Any = agent_session
+    models: list[Any] = [room.llm]
     with suppress(RuntimeError):  # it has not started
-        models.append(agent_session.current_agent.llm)
+        models.append(room.current_agent.llm)
     found = next((model for model in models if isinstance(model, agents.llm.RealtimeModel)), None)
     return found.capabilities if found is not None else None
 
 
 def _guarded(tool: Any) -> Tool[..., Any]:
-    guarded = tool if isinstance(tool, Tool) else guarded_in(tool)
+    if isinstance(tool, Tool):
+        known: Tool[..., Any] = tool  # pyright: ignore[reportUnknownVariableType]
+        return known
+    guarded = guarded_in(tool)
     if guarded is None:
         raise DeclarationError(
             f"{tool!r} is not a guarded tool", advice="Put @toolguard.read, ... under its @function_tool."

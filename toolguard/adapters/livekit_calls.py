@@ -231,10 +231,11 @@ def _agent_in(value: Any) -> tuple[agents.Agent | None, Any]:
     """The agent that a tool returned, and what else."""
     if isinstance(value, agents.Agent):
         return value, None
+    whole: Any = value
     if isinstance(value, list | tuple | set | frozenset):
-        parts = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        parts: list[Any] = list(whole)
         found = [one for one in parts if isinstance(one, agents.Agent)]
         others = [one for one in parts if not isinstance(one, agents.Agent)]
         if len(found) == 1:
             return found[0], None if not others else others[0] if len(others) == 1 else others
-    return None, value
+    return None, whole

@@ -86,7 +86,7 @@ class Nodes:
             self._toolbox.adapt(tools)
             if self._responses is None or response is None or not isinstance(stream, AsyncIterable):
                 return stream
-            return self._responses.follow(stream, response)
+            return self._responses.follow(stream, response)  # pyright: ignore[reportUnknownArgumentType]
 
         return llm_node
 

@@ -140,10 +140,12 @@ class Responses:
             self._over(response)
 
     def _seen(self, chunk: Any, response: Response) -> Any:
-        delta = chunk.delta if isinstance(chunk, agents.llm.ChatChunk) else None
-        response.text += chunk if isinstance(chunk, str) else (delta.content or "") if delta is not None else ""
-        if delta is None or not delta.tool_calls:
+        if isinstance(chunk, str):
+            response.text += chunk
+        if not isinstance(chunk, agents.llm.ChatChunk) or chunk.delta is None:
             return chunk
+        delta = chunk.delta
+        response.text += delta.content or ""
         calls = [made for call in delta.tool_calls if (made := self._taken(call, response)) is not None]
         if calls == delta.tool_calls:
             return chunk

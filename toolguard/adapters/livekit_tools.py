@@ -56,13 +56,19 @@ def guarded_in(tool: Any) -> Tool[..., Any] | None:
         return made
     if not isinstance(tool, agents.llm.FunctionTool | agents.llm.RawFunctionTool):
         return None
-    inside: Any = tool
-    while inside is not None and not isinstance(inside, Tool):
-        inside = getattr(inside, "__wrapped__", None)
-    if inside is None:
+    found = _inside(tool)
+    if found is None:
         return None
-    instance = _instance(tool) if inside.instance is None else None
-    return inside if instance is None else inside.__get__(instance)
+    instance = _instance(tool) if found.instance is None else None  # pyright: ignore[reportUnknownArgumentType]
+    return found if instance is None else found.__get__(instance)
+
+
+def _inside(tool: Any) -> Tool[..., Any] | None:
+    while tool is not None:
+        if isinstance(tool, Tool):
+            return tool  # pyright: ignore[reportUnknownVariableType]
+        tool = getattr(tool, "__wrapped__", None)
+    return None
 
 
 class _Asking:
@@ -77,10 +83,11 @@ class _Asking:
 def _instance(tool: FunctionTool) -> Any:
     """What LiveKit has bound a function tool to: it does not tell, but calls the tool with it."""
     asking = _Asking()
+    desk: Any = asking
 
     def ask() -> None:
         BENCH.set(None)
-        DESK.set(asking)
+        DESK.set(desk)
         called = tool()
         if inspect.iscoroutine(called):  # LiveKit has put a function of its own around the tool
             try:

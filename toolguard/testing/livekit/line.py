@@ -74,7 +74,8 @@ class Line:
 
     async def start(self, tools: Iterable[Any] = (), *, agent: Agent | None = None) -> None:
         """Answer the phone."""
-        await self.session.start(agent or Agent(instructions="You work at a front desk.", tools=list(tools)))
+        session: Any = self.session
+        await session.start(agent or Agent(instructions="You work at a front desk.", tools=list(tools)))
 
     async def hangs_up(self) -> None:
         """The conversation is over."""

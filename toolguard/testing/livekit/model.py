@@ -61,7 +61,8 @@ class Request:
         Raises:
             AssertionError: It says what and where.
         """
-        messages, _ = self.ctx.to_provider_format("openai")
+        ctx: Any = self.ctx
+        messages: list[Any] = ctx.to_provider_format("openai")[0]
         seen: set[str] = set()
         open_: list[str] = []
         for message in messages:
@@ -113,7 +114,7 @@ class ScriptedModel(llm.LLM[Any]):
 
 class _Answering(llm.LLMStream):
     def __init__(self, model: ScriptedModel, **options: Any) -> None:
-        super().__init__(model, **options)
+        super().__init__(model, **options)  # pyright: ignore[reportUnknownMemberType]
         self._model = model
 
     async def _run(self) -> None:

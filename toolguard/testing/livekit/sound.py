@@ -70,7 +70,7 @@ class QuietVoice(tts.TTS[Any]):
 
 class _Speaking(tts.ChunkedStream):
     def __init__(self, voice: QuietVoice, text: str, conn_options: APIConnectOptions, seconds: float) -> None:
-        super().__init__(tts=voice, input_text=text, conn_options=conn_options)
+        super().__init__(tts=voice, input_text=text, conn_options=conn_options)  # pyright: ignore[reportUnknownMemberType]
         self._seconds = seconds
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
@@ -81,7 +81,7 @@ class _Speaking(tts.ChunkedStream):
 
 class _Going(tts.SynthesizeStream):
     def __init__(self, voice: QuietVoice, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=voice, conn_options=conn_options)
+        super().__init__(tts=voice, conn_options=conn_options)  # pyright: ignore[reportUnknownMemberType]
         self._voice = voice
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:

@@ -83,7 +83,8 @@ class _Process:
         setting.stage.application = self
         setting.workshop.conversation = self
         self._tools = function_tools(tools)
-        await room.start(setting.agent(FIRST, self._tools))
+        started: Any = room
+        await started.start(setting.agent(FIRST, self._tools))
 
     # -- what the application does ------------------------------------------------------------------------------
 

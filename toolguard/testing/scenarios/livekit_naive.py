@@ -87,7 +87,8 @@ class _NaiveApp:
         setting.stage.application = self
 
     async def begin(self) -> None:
-        await self._setting.connect().start(self._setting.agent(FIRST, self._tools))
+        room: Any = self._setting.connect()
+        await room.start(self._setting.agent(FIRST, self._tools))
 
     async def hand_off(self, *, to: str) -> Callable[[Any], Any]:
         """What a hand-off tool of the application does; the next agent speaks first where it has a line of its own."""

@@ -97,7 +97,8 @@ class Setting(Ground[LiveKitStage]):
         self._speaker = Loudspeaker(voice)
         room.input.audio, room.output.audio = Microphone(), self._speaker
         self.room = self.side.room = room
-        listening: Callable[..., Any] = room.on
+        emitter: Any = room
+        listening: Callable[..., Any] = emitter.on
         listening("user_state_changed", self._heard)
         listening("function_tools_executed", self._executed)
         listening("conversation_item_added", self._added)
@@ -223,7 +224,7 @@ class _Named(Agent):
     """An agent that has a name (LiveKit calls plain ones all the same), and tells when its context is changed."""
 
     def __init__(self, changed: Callable[[Agent], None], begins: Callable[[], object] | None, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
         self._changed = changed
         self._begins = begins
 

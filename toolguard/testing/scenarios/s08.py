@@ -89,6 +89,8 @@ def a_reply_is_asked_for_once_and_in_turn(played: Played) -> None:
     must(not refused, f"replies were asked for while one was active, at {refused} ms")
     over = [one.at for one in played.requests if one.speaking]
     must(not over, f"replies were asked for while the caller spoke, at {over} ms")
+    beside = [one.at for one in played.replies_after(0) if any(r.began < one.at < r.ended for r in played.responses)]
+    must(not beside, f"replies were begun beside another response, at {beside} ms")
     seen = _seen(played, ("c1",))
     must(len(seen) == 1, f"{len(seen)} replies were begun that saw the result, at {seen} ms")
 

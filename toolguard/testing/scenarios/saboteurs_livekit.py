@@ -9,12 +9,6 @@ _CALLS, _CALLER = f"{_ADAPTERS}livekit_calls.py", f"{_ADAPTERS}livekit_caller.py
 _EVENTS, _MOVES = f"{_ADAPTERS}livekit_events.py", f"{_ADAPTERS}livekit_moves.py"
 _PORT, _RESPONSES = f"{_ADAPTERS}livekit_port.py", f"{_ADAPTERS}livekit_responses.py"
 
-_NO_TURNS = Saboteur(
-    _CALLER,
-    old="none = bool(kinds) and all(no_turn for _, no_turn in kinds)",
-    new="none = bool(kinds)",
-)
-_NO_ANSWERS = Saboteur(_PORT, old="        self._give(name, parcel, result)\n", new="")
 _SLOW_ANSWERS = Saboteur(
     _PORT,
     old="            answer.set_result(result)\n            if",
@@ -31,12 +25,17 @@ _HALF_CALLS = Saboteur(
     old="    except json.JSONDecodeError:\n        return False\n",
     new="    except json.JSONDecodeError:\n        return True\n",
 )
+_NO_PAIR = Saboteur(_PORT, old='if parcel.form == "incomplete":', new="if not parcel.form:")
 
 sabotages(
     "livekit",
     {
-        "S01.1": _NO_TURNS,
-        "S03.3": _NO_ANSWERS,
+        "S01.1": Saboteur(
+            f"{_ADAPTERS}livekit_nodes.py",
+            old="item.output = port.answer(item.call_id) or item.output",
+            new='item.call_id = "lost"',
+        ),
+        "S03.3": Saboteur(_PORT, old='if parcel.form == "incomplete":', new="if parcel.form:"),
         "S03.4": _SLOW_ANSWERS,
         "S05.3": Saboteur(
             "toolguard/engine/gate.py",
@@ -45,7 +44,11 @@ sabotages(
         ),
         "S06.2": Saboteur(_CALLS, old="handle.id not in self._silenced", new="handle.id"),
         "S06.3": _SLOW_REQUESTS,
-        "S06.4": _NO_ANSWERS,
+        "S06.4": Saboteur(
+            _PORT,
+            old="result = agents.ToolResult(parcel.text, reply_required=reply)",
+            new='result = agents.ToolResult("", reply_required=reply)',
+        ),
         "S08.2": Saboteur(
             _PORT,
             old="not (session is not None and session.line_taken(parcel.calls))",
@@ -77,9 +80,13 @@ sabotages(
         "S12.2": _SLOW_REQUESTS,
         "S12.4": Saboteur(_MOVES, old="content=[opening(packet)]", new='content=[""]'),
         "S15.1": _HALF_CALLS,
-        "S15.2": Saboteur(_PORT, old="output=parcel.text, is_error=True", new='output="", is_error=True'),
-        "S15.3": Saboteur(_PORT, old='if parcel.form == "incomplete":', new="if not parcel.form:"),
-        "S15.4": _HALF_CALLS,
+        "S15.2": Saboteur(
+            _PORT,
+            old="is_error=True\n            )\n            await self.put([call, output])",
+            new="is_error=True\n            )\n            await self.put([call])",
+        ),
+        "S15.3": _NO_PAIR,
+        "S15.4": _NO_PAIR,
         "S16.1": Saboteur(_RESPONSES, old="if guarded and call.call_id in self._ids:", new="if guarded:"),
         "S16.2": Saboteur(_EVENTS, old="(speech), text, unheard=rest", new="(speech), text + rest, unheard=rest"),
         "S16.3": Saboteur(
