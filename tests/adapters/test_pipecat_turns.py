@@ -6,7 +6,13 @@ import pytest
 
 pytest.importorskip("pipecat", reason="needs the extra: pip install 'toolguard-voice[pipecat]'")
 
-from pipecat.frames.frames import InterruptionFrame
+from pipecat.frames.frames import (
+    InterruptionFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
+from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
 from pipecat_kit import World, form, guarded, now, records, until
 from test_pipecat import running
 
@@ -114,3 +120,56 @@ async def test_speech_that_the_application_stops_asks_for_no_reply_to_its_calls(
         assert world.booked == ["Monday"]
         assert conversation.state.runs[1].phase is Phase.DONE
         assert len(on.model.requests) == 1
+
+
+async def test_turns_that_a_service_decides_hold_the_write_as_well():
+    """Speech to text that reports turns by itself, with neither voice activity nor a detector of Pipecat's."""
+    params = LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
+    world = World(takes=0.5)
+    async with guarded(booking, world.book(), user=params) as (on, conversation):
+
+        async def speaks(words):
+            await on.worker.queue_frame(ProposedUserStartedSpeakingFrame())
+            await asyncio.sleep(1.0)
+            await on.caller.said(words)
+            await asyncio.sleep(0.02)
+            await on.worker.queue_frame(ProposedUserStoppedSpeakingFrame())
+
+        await speaks("book Monday")
+        await until(running(conversation))
+        await asyncio.sleep(0.1)
+        await speaks("no, cancel that")
+        await asyncio.sleep(10)
+        assert world.booked == []
+        assert conversation.state.runs[1].phase is Phase.CANCELLED
+        assert form(on.model.requests[-1].outputs["a"]) == "cancelled"
+
+
+async def test_a_reply_to_words_that_take_a_committed_call_back_waits_for_its_end():
+    world = World(takes=0.2, after=2.0)
+    async with guarded(booking, world.book()) as (on, _):
+        await on.caller.speaks("book Monday")
+        await until(lambda: world.booked)
+        await asyncio.sleep(0.6)
+        ended = await on.caller.speaks("no, cancel that")
+        await until(lambda: len(on.model.requests) == 2)
+        assert on.model.requests[-1].at - ended > 0.5
+        assert "could no longer be stopped" in on.model.requests[-1].outputs["a"]
+
+
+async def test_a_turn_that_goes_on_discards_what_the_early_answer_was_to_do():
+    world = World(takes=1.0)
+
+    def script(asked):
+        if "a" not in asked.outputs:
+            return [Called("book", "a", {"day": "Monday"})]
+        return ["All right."]
+
+    async with guarded(script, world.book()) as (on, _):
+        await on.caller.speaks("book Monday")
+        await until(lambda: on.model.requests)
+        await asyncio.sleep(0.1)
+        await on.caller.speaks("and a table at eight", seconds=1.0)
+        await asyncio.sleep(10)
+        assert world.booked == []
+        assert form(on.model.requests[-1].outputs["a"]) == "superseded"

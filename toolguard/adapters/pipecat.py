@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from toolguard.adapters.pipecat_calls import PipecatCalls
 from toolguard.adapters.pipecat_doors import closes, hook, opens
@@ -100,7 +100,8 @@ def until_finished(worker: PipelineWorker, tell: Callable[[], None]) -> None:
     async def finished(_worker: PipelineWorker, _frame: object) -> None:
         tell()
 
-    worker.add_event_handler("on_pipeline_finished", finished)
+    teller: Any = worker  # its handlers have no type
+    teller.add_event_handler("on_pipeline_finished", finished)
 
 
 class _Who(NamedTuple):
@@ -188,14 +189,15 @@ def _go_on(
     def runs(_worker: PipelineWorker, _frame: object) -> None:
         prefill.running()
 
-    worker.add_event_handler("on_pipeline_started", runs)
+    teller: Any = worker  # its handlers have no type
+    teller.add_event_handler("on_pipeline_started", runs)
     if all(_is_set_up(one) for one in processors(worker.pipeline)):
         prefill.running()
 
 
 def _is_set_up(processor: FrameProcessor) -> bool:
     try:
-        return processor.processor_setup is not None
+        return bool(processor.processor_setup)
     except Exception:  # noqa: BLE001 - Pipecat raises a bare Exception where there is none
         return False
 
@@ -203,13 +205,18 @@ def _is_set_up(processor: FrameProcessor) -> bool:
 def _context_of(worker: PipelineWorker) -> LLMContext | None:
     for processor in processors(worker.pipeline):
         if isinstance(processor, LLMAssistantAggregator | LLMUserAggregator):
-            return cast("LLMContext", processor.context)
+            context: LLMContext = processor.context
+            return context
     return None
+
+
+def _is_model(processor: FrameProcessor) -> bool:
+    return isinstance(processor, LLMService)
 
 
 def _spare(worker: PipelineWorker, name: str) -> FunctionCallParams:
     """Parameters for a body whose call was made in a process that is gone."""
-    found = next((one for one in processors(worker.pipeline) if isinstance(one, LLMService)), None)
+    found: Any = next((one for one in processors(worker.pipeline) if _is_model(one)), None)
     context = _context_of(worker)
     if found is None or context is None:
         raise DeclarationError(f"{name} takes FunctionCallParams, and the pipeline has no model to give it")

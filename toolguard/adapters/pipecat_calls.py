@@ -266,8 +266,9 @@ async def _called(call: Call, hidden: list[str], params: FunctionCallParams, rep
     """Run the body with a callback that only the body holds: when it is gone, nobody reports any more."""
     callback = _Callback(report)
     weakref.finalize(callback, _out_of_reach, asyncio.get_running_loop(), report).atexit = False
-    fields = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
-    own = GuardedCallParams(**{**fields, "result_callback": callback})
+    fields: dict[str, Any] = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+    fields["result_callback"] = callback
+    own = GuardedCallParams(**fields)
     del callback, fields
     given = dict.fromkeys(hidden, own)
     del own

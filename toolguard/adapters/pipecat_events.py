@@ -76,9 +76,9 @@ class PipecatEvents:
         """Follow every processor of a worker's pipeline that is of interest; where it ``ends``, so does the session."""
         for processor in processors(worker.pipeline):
             if isinstance(processor, LLMService):
-                self.hook(processor)
+                self.hook(processor)  # pyright: ignore[reportUnknownArgumentType] - of any adapter
                 if ends:
-                    self._add(processor, "on_before_process_frame", self._ending)
+                    self._add(processor, "on_before_process_frame", self._ending)  # pyright: ignore[reportUnknownArgumentType]
             elif isinstance(processor, LLMUserAggregator):
                 self._on(processor, "on_before_process_frame", self.caller.hears)
                 self._on(processor, "on_after_process_frame", self.caller.heard)
@@ -102,7 +102,8 @@ class PipecatEvents:
     def stop(self) -> None:
         """Follow nothing more."""
         for processor, event, handler in self._hooks:
-            processor.remove_event_handler(event, handler)
+            teller: Any = processor  # its handlers have no type
+            teller.remove_event_handler(event, handler)
         self._hooks.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -117,7 +118,8 @@ class PipecatEvents:
         self._add(processor, event, safe)
 
     def _add(self, processor: FrameProcessor, event: str, handler: Callable[..., Any]) -> None:
-        processor.add_event_handler(event, handler)
+        teller: Any = processor  # its handlers have no type
+        teller.add_event_handler(event, handler)
         self._hooks.append((processor, event, handler))
 
     # -- the model ----------------------------------------------------------------------------------------------

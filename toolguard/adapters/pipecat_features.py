@@ -39,7 +39,7 @@ except ImportError as error:
 try:  # what Pipecat tells its model, since 1.14, of a turn in which it heard no words
     from pipecat.turns.empty_user_turn import DEFAULT_EMPTY_USER_TURN_INTERRUPTED_PROMPT as NOT_RECOGNIZED
 except ImportError:
-    NOT_RECOGNIZED = ""
+    NOT_RECOGNIZED = ""  # pyright: ignore[reportConstantRedefinition]
 
 if TYPE_CHECKING:
     from pipecat.adapters.llm.schemas.function_schema import FunctionSchema

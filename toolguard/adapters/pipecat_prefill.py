@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -40,7 +40,7 @@ class PipecatPrefill:
         self._speaks = speaks
         self._waits = True
         own: list[Any] = [*context.get_messages()]
-        self._kept = any(isinstance(one, dict) and one.get("role") in _SPOKEN for one in own)
+        self._kept = any(isinstance(one, dict) and cast("dict[str, Any]", one).get("role") in _SPOKEN for one in own)
         self._own = own
         session.on_amended = self._amend
 

@@ -62,7 +62,7 @@ def _of_run(state: State, slot: Slot, run: Run, *, seen: bool) -> Answer:
     if run.happened:
         if slot.detached and not run.effect.writes:
             return Answer("superseded", envelope("superseded", ref=ref, tool=slot.tool), reply=False, interim=False)
-        joined = slot.verdict == "join" and not slot.terminal  # a repeated ending is told that it is one
+        joined = not slot.terminal and slot.verdict == "join"  # a repeated ending is told that it is one
         if (own or joined) and not seen and not run.concerned and not run.warning:
             return Answer("result", plain(run.result), reply, interim=False)
         return _with_facts(state, slot, run, reply=reply, seen=seen)

@@ -108,7 +108,8 @@ def pipecat_line(
     async def started(_worker: PipelineWorker, _frame: object) -> None:
         running.set()
 
-    worker.add_event_handler("on_pipeline_started", started)
+    teller: Any = worker  # its handlers have no type
+    teller.add_event_handler("on_pipeline_started", started)
     return Line(worker, shown, asked, spoken, ScriptedCaller(worker), pair, running)
 
 

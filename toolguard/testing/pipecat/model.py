@@ -85,7 +85,7 @@ class ScriptedModel(LLMService[Any]):
         unset: dict[str, Any] = dict.fromkeys(
             one.name for one in dataclasses.fields(LLMSettings) if one.name != "extra"
         )
-        super().__init__(settings=LLMSettings(**unset), **options)
+        super().__init__(settings=LLMSettings(**unset), **options)  # pyright: ignore[reportUnknownMemberType]
         self.script = script
         self.requests: list[Asked] = []
 

@@ -41,7 +41,7 @@ class ScriptedVoice(FrameProcessor):
     """
 
     def __init__(self, seconds: Callable[[str], float] = by_length) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self._seconds = seconds
         self._speaking = False
         self.heard: list[str] = []
@@ -76,7 +76,7 @@ class ScriptedVoice(FrameProcessor):
     async def _speak(self, text: str, *, keep: bool) -> None:
         if not self._speaking and text.strip():
             self._speaking = True
-            await self.broadcast_frame(BotStartedSpeakingFrame)
+            await self.broadcast_frame(BotStartedSpeakingFrame)  # pyright: ignore[reportUnknownMemberType]
         words = text.split()
         self._text, self._began = text.strip(), asyncio.get_running_loop().time()
         for word in words:
@@ -90,4 +90,4 @@ class ScriptedVoice(FrameProcessor):
     async def _silence(self) -> None:
         if self._speaking:
             self._speaking = False
-            await self.broadcast_frame(BotStoppedSpeakingFrame)
+            await self.broadcast_frame(BotStoppedSpeakingFrame)  # pyright: ignore[reportUnknownMemberType]
