@@ -5,8 +5,8 @@ from __future__ import annotations
 from toolguard.testing.scenarios.kit import Saboteur, sabotages
 
 _ADAPTERS = "toolguard/adapters/"
-_CALLER, _MOVES = f"{_ADAPTERS}livekit_realtime_caller.py", f"{_ADAPTERS}livekit_realtime_moves.py"
-_PORT, _SHARED_MOVES = f"{_ADAPTERS}livekit_realtime_port.py", f"{_ADAPTERS}livekit_moves.py"
+_CALLER, _PORT = f"{_ADAPTERS}livekit_realtime_caller.py", f"{_ADAPTERS}livekit_realtime_port.py"
+_SHARED_MOVES = f"{_ADAPTERS}livekit_moves.py"
 
 _NOTHING_DISCARDED = Saboteur(
     _CALLER, old="            self._session.discarded(generation)\n", new="            pass\n"
@@ -71,8 +71,8 @@ sabotages(
             new="return {}",
         ),
         "S11.4": Saboteur("toolguard/engine/transfer.py", old="min(patience, self._left(own))", new="100.0"),
-        "S12.1": Saboteur(_MOVES, old="agent), *words], agent)", new="agent)], agent)"),
-        "S12.2": Saboteur(_MOVES, old="        if asked or words:\n", new="        if words is None:\n"),
+        "S12.1": Saboteur(_CALLER, old="            self._port.rebuilt()  #", new="            pass  #"),
+        "S12.2": Saboteur(_CALLER, old="            self._session.wants_reply()\n\n", new="            pass\n\n"),
         "S12.4": Saboteur(_SHARED_MOVES, old="content=[opening(packet)]", new='content=[""]'),
         "S15.1": _HALF_CALLS,
         "S15.3": Saboteur(
@@ -81,5 +81,20 @@ sabotages(
             new='form: r.Form = "withdrawn"',
         ),
         "S15.4": _HALF_CALLS,
+        "S16.1": Saboteur(
+            f"{_ADAPTERS}livekit_realtime_provider.py",
+            old="items.insert(place, output)",
+            new="items.insert(0, output)",
+        ),
+        "S16.2": Saboteur(
+            f"{_ADAPTERS}livekit_events.py",
+            old="(speech), text, unheard=rest",
+            new="(speech), text + rest, unheard=rest",
+        ),
+        "S16.3": Saboteur(
+            "toolguard/testing/livekit/sound.py",
+            old="playback_position=played, interrupted=cut,",
+            new="playback_position=played / 2, interrupted=cut,",
+        ),
     },
 )
