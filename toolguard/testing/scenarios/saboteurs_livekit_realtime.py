@@ -71,8 +71,10 @@ sabotages(
             new="return {}",
         ),
         "S11.4": Saboteur("toolguard/engine/transfer.py", old="min(patience, self._left(own))", new="100.0"),
-        "S12.1": Saboteur(_CALLER, old="            self._port.rebuilt()  #", new="            pass  #"),
-        "S12.2": Saboteur(_CALLER, old="            self._session.wants_reply()\n\n", new="            pass\n\n"),
+        "S12.1": Saboteur(
+            _CALLER, old="            self._port.rebuilt()  #", new="            self._port.forget(item)  #"
+        ),
+        "S12.2": _NO_REPLIES,
         "S12.4": Saboteur(_SHARED_MOVES, old="content=[opening(packet)]", new='content=[""]'),
         "S15.1": _HALF_CALLS,
         "S15.3": Saboteur(
@@ -80,21 +82,31 @@ sabotages(
             old='form: r.Form = "incomplete" if kept else "withdrawn"',
             new='form: r.Form = "withdrawn"',
         ),
-        "S15.4": _HALF_CALLS,
-        "S16.1": Saboteur(
-            f"{_ADAPTERS}livekit_realtime_provider.py",
-            old="items.insert(place, output)",
-            new="items.insert(0, output)",
+        "S15.4": Saboteur(
+            f"{_ADAPTERS}livekit_realtime_calls.py",
+            old="item=call.id, reply=True)",
+            new="item=call.id, reply=False)",
         ),
+        "S16.1": _NO_ANSWERS,
         "S16.2": Saboteur(
-            f"{_ADAPTERS}livekit_events.py",
-            old="(speech), text, unheard=rest",
-            new="(speech), text + rest, unheard=rest",
+            f"{_ADAPTERS}livekit_realtime_events.py",
+            old="(speech), heard, unheard=unheard",
+            new="(speech), heard + unheard, unheard=unheard",
         ),
         "S16.3": Saboteur(
             "toolguard/testing/livekit/sound.py",
             old="playback_position=played, interrupted=cut,",
             new="playback_position=played / 2, interrupted=cut,",
+        ),
+        "S17.3": Saboteur(
+            f"{_ADAPTERS}livekit_realtime_turns.py",
+            old='"create_response": not self.managed}',
+            new='"create_response": True}',
+        ),
+        "S18.3": Saboteur(
+            f"{_ADAPTERS}livekit_realtime_events.py",
+            old="unheard=unheard, cut=True",
+            new='unheard="", cut=True',
         ),
     },
 )
