@@ -39,7 +39,7 @@ class Caller:
         self._turn = False
         self._turn_words = False
         self._words = ""
-        self._kinds: dict[str, str] = {}
+        self._kind = ("", "")
         self._just_said = self._blanked = False
         self.awaited: tuple[int, ...] = ()
         """Calls that the caller's last turn takes back: a reply to it waits for their answers (G8)."""
@@ -76,7 +76,7 @@ class Caller:
         return any(run.effect.writes and run.phase.uncommitted for run in mine)
 
     def _turned(self, kind: str, onset: str) -> None:
-        self._kinds[onset] = kind
+        self._kind = onset, kind
         self.awaited = self._session.taken_back
         open_turn = self._turn and not self._turn_words and not self._just_said
         if kind == "noise" and open_turn and onset == self._onset and self._port is not None:
@@ -166,14 +166,15 @@ class Caller:
         onset, calls = self._onset, self._port.open if self._port is not None else 0
         placed = self._port is not None and (self._session.amendable or self._session.successor is not None)
         self._just_said = True
-        self._kinds.pop(onset, None)
+        self._kind = ("", "")
         self._session.caller_said(text, onset=onset)
-        if placed or (calls and self._kinds.get(onset) in _NO_TURN):
+        no_turn = self._kind[0] == onset and self._kind[1] in _NO_TURN
+        if placed or (calls and no_turn):
             frame.text, self._turn_words, self._blanked = _NOTHING, False, True
             self._session.no_reply_coming()
             if self._port is not None:
                 self._port.wordless = True
-            if placed and self._kinds.get(onset) not in _NO_TURN:  # the words stand in the context, and want an answer
+            if placed and not no_turn:  # the words stand in the context, and want an answer
                 self._session.wants_reply()
         elif text:
             self._turn_words = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolguard.adapters.pipecat_caller import Caller
 from toolguard.adapters.pipecat_features import (
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from toolguard.engine.session import Session
     from toolguard.tools.tool import Tool
 
+K = TypeVar("K")
+V = TypeVar("V")
 _ALL_COME_WITHIN = 0.1
 """Seconds within which the calls of a response that has ended reach their handlers."""
 _HELD_AT_MOST = 8.0
 """Seconds that a reply waits at most; the tools' patience ends the waiting earlier."""
+_REMEMBERED = 64
+"""Announced calls and begun responses that are remembered, for those that never come or are never heard."""
 _PARALLEL = 2
 """Turns of the loop in which the handlers of one response begin, where Pipecat runs them side by side."""
 
@@ -47,17 +51,15 @@ class PipecatEvents:
         self.port = port
         self.calls = calls
         calls.outside = contextvars.copy_context()
-        self._here = secrets.token_hex(
-            3
-        )  # a conversation has several pipelines: what is counted is counted in this one
+        self._here = secrets.token_hex(3)  # a conversation has several pipelines, and each counts for itself
         self.caller = Caller(session, port, self._here)
         self.llms: list[LLMService[Any]] = []
         self._hooks: list[tuple[FrameProcessor, str, Callable[..., Any]]] = []
         self._responses = 0
         self._generation = ""
         self._streaming = False
-        self._expected: dict[str, str] = {}
-        self._order: dict[str, int] = {}
+        self._coming: set[str] = set()
+        self._announced: dict[str, tuple[str, int]] = {}
         self._issued = 0
         self._said: dict[str, str] = {}
         self._over = ""
@@ -148,7 +150,7 @@ class PipecatEvents:
             self.port.asking(frame.context)
         self._responses += 1
         self._generation, self._streaming = f"response-{self._here}-{self._responses}", False
-        self._said[self._generation] = ""
+        _keep(self._said, self._generation, "")
         self._issued = 0
         self.caller.answered(self._generation)
         self.session.generation_began(self._generation)
@@ -159,22 +161,25 @@ class PipecatEvents:
             self._said[self._generation] = self._said.get(self._generation, "") + frame.text
         elif isinstance(frame, frames.LLMFullResponseStartFrame):
             self._streaming = True
-            self._telling[frame.id] = self._generation
+            _keep(self._telling, frame.id, self._generation)
         elif isinstance(frame, frames.LLMFullResponseEndFrame):
             self._streaming = False
             self._end("completed")
         elif isinstance(frame, frames.FunctionCallsStartedFrame):
-            self._alone.clear()
-            self._last = 0
-            if any(call.tool_call_id in self._order for call in frame.function_calls):
-                return  # the same announcement on its way in the other direction
-            for call in frame.function_calls:
-                self._order[call.tool_call_id] = self._issued
-                self._issued += 1
-                if call.function_name in self.calls.tools:
-                    self._expected[call.tool_call_id] = self._generation
+            self._announce(frame)
         elif isinstance(frame, frames.FunctionCallInProgressFrame) and not self._serving and self._last:
             self._alone.add(frame.tool_call_id)
+
+    def _announce(self, frame: frames.FunctionCallsStartedFrame) -> None:
+        """Calls of the response, in their order; the same announcement goes up and down the pipeline."""
+        self._alone.clear()
+        self._last = 0
+        for call in frame.function_calls:
+            if call.tool_call_id not in self._announced:
+                _keep(self._announced, call.tool_call_id, (self._generation, self._issued))
+                self._issued += 1
+                if call.function_name in self.calls.tools:
+                    self._coming.add(call.tool_call_id)
 
     def _after(self, frame: frames.Frame) -> None:
         """The model is done with a frame; one that never began to answer has answered nothing."""
@@ -197,7 +202,7 @@ class PipecatEvents:
         if not self._generation or self.session.responding != self._generation:
             return
         self._over = status
-        if self._generation in self._expected.values() and status == "completed":
+        if self._coming and status == "completed":
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_ALL_COME_WITHIN, self._close)
         else:
@@ -209,7 +214,7 @@ class PipecatEvents:
             self._timer = None
         if self._over:
             status, self._over = self._over, ""
-            self._expected.clear()
+            self._coming.clear()
             self.session.generation_ended(self._generation, status)
 
     async def _ending(self, _llm: FrameProcessor, frame: frames.Frame) -> None:
@@ -230,10 +235,11 @@ class PipecatEvents:
         if self.port is None:
             return await self.calls.watch(tool, params)
         call_id = params.tool_call_id
-        generation = self._expected.pop(call_id, self._generation)
+        generation, index = self._announced.pop(call_id, (self._generation, 0))
+        self._coming.discard(call_id)
         behind = self._last if call_id in self._alone else 0
-        self._last = self.calls.receive(tool, params, generation, self._order.pop(call_id, 0), behind)
-        if self._over and not self._expected:
+        self._last = self.calls.receive(tool, params, generation, index, behind)
+        if self._over and not self._coming:
             self._close()
         ticket = self._last
         self._serving.add(ticket)
@@ -261,6 +267,13 @@ class PipecatEvents:
         cut = bool(message.interrupted)
         if heard or (cut and said):
             self.session.agent_spoke(generation, heard, unheard=_rest(said, heard) if cut else "", cut=cut)
+
+
+def _keep(kept: dict[K, V], key: K, value: V) -> None:
+    """Remember something for a while: what nobody asks for any more makes room."""
+    kept[key] = value
+    if len(kept) > _REMEMBERED:
+        del kept[next(iter(kept))]
 
 
 def _rest(said: str, heard: str) -> str:

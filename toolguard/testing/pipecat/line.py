@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ENDPOINTING = 0.2
 """Seconds of silence after which the caller's turn counts as ended."""
 _STARTS_WITHIN = 30.0
+_BEGIN = (VADUserTurnStartStrategy, TranscriptionUserTurnStartStrategy)
 
 
 @dataclass
@@ -75,6 +76,7 @@ def pipecat_line(
     user: LLMUserAggregatorParams | None = None,
     endpointing: float = ENDPOINTING,
     recovers: bool = True,
+    interrupts: bool = True,
     **options: Any,
 ) -> Line:
     """Set a line up.
@@ -89,12 +91,13 @@ def pipecat_line(
         user: Parameters of the user aggregator: by default a voice or a transcript begins a turn, silence ends it.
         endpointing: Seconds of that silence.
         recovers: Whether Pipecat asks its model about turns of the caller that have no words, as it does by default.
+        interrupts: Whether the caller's voice stops the agent's.
         **options: Options of the model.
     """
     shown = context or LLMContext(messages=[], tools=list(tools)) if tools else context or LLMContext(messages=[])
     asked = model or ScriptedModel(script, **options)
     spoken = voice or ScriptedVoice()
-    pair = LLMContextAggregatorPair(shown, user_params=user or _turns(endpointing, recovers=recovers))
+    pair = LLMContextAggregatorPair(shown, user_params=user or _turns(endpointing, recovers, interrupts))
     worker = PipelineWorker(
         Pipeline([pair.user(), asked, *behind, spoken, pair.assistant()]),
         cancel_on_idle_timeout=False,
@@ -109,10 +112,10 @@ def pipecat_line(
     return Line(worker, shown, asked, spoken, ScriptedCaller(worker), pair, running)
 
 
-def _turns(endpointing: float, *, recovers: bool) -> LLMUserAggregatorParams:
+def _turns(endpointing: float, recovers: bool, interrupts: bool) -> LLMUserAggregatorParams:
     params = LLMUserAggregatorParams(
         user_turn_strategies=UserTurnStrategies(
-            start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()],
+            start=[begins(enable_interruptions=interrupts) for begins in _BEGIN],
             stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=endpointing)],
         )
     )

@@ -39,9 +39,7 @@ _LACKS = {
     "queued_speech": f"{_AGGREGATOR}._maybe_push_context: the model is not asked while the agent is heard",
     "replaced_responses": "pipecat/processors/aggregators/llm_response_universal.py LLMUserAggregator: what is said "
     "after a turn's end is another turn, and the response to the first one stays",
-    "fixed_speech": "pipecat/processors/frame_processor.py FrameProcessor.broadcast_interruption: it stops all speech",
     "frame_order": f"{_SERVICE}._run_function_call: the frames of a call come in one order",
-    "tool_choice": "pipecat/processors/aggregators/llm_context.py LLMContext.set_tool_choice: it is the provider's",
 }
 
 

@@ -188,7 +188,10 @@ class PipecatSetting(Ground[ContextStage]):
             voice=ScriptedVoice(lambda text: stage.milliseconds(text) / 1000),
             endpointing=ENDPOINTING,
             recovers=recovers,
+            interrupts="'interrupt_response': False" not in str(self.script.session),
         )
+        if self.script.session.get("tool_choice") == "none":
+            line.context.set_tool_choice("none")
         line.voice.on_filler = self._filler
         self.lines.append(line)
         return line
