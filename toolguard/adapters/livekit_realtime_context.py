@@ -67,9 +67,13 @@ def kept(items: Iterable[ChatItem]) -> list[ChatItem]:
 def running(agent: agents.Agent) -> bool:
     """Whether an agent has the conversation already: until then nothing of it waits for anybody."""
     try:
-        return agent.session is not None
+        return _session_of(agent) is not None
     except RuntimeError:
         return False
+
+
+def _session_of(agent: Any) -> object:
+    return agent.session
 
 
 def at_once(work: Coroutine[Any, Any, None]) -> None:

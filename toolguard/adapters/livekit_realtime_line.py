@@ -93,7 +93,8 @@ class Line:
 
     def _attach(self) -> bool:
         try:
-            found = self._room.current_agent.realtime_llm_session
+            agent: Any = self._room.current_agent
+            found = agent.realtime_llm_session
         except RuntimeError:
             return False
         if found is self._now:

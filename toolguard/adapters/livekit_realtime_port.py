@@ -60,7 +60,7 @@ class LiveKitRealtimePort(Provider):
     """
 
     def __init__(self, agent_session: agents.AgentSession[Any], able: Capabilities) -> None:
-        super().__init__(agent_session, traits_of(able, hears=agent_session.stt is not None))
+        super().__init__(agent_session, traits_of(able, hears=_has(agent_session, "stt")))
         self._able = able
         self._refusals = 0
         self.turns = Turns(self._judge)
@@ -86,7 +86,7 @@ class LiveKitRealtimePort(Provider):
         self._judge()
 
     def _judge(self) -> None:
-        self.traits = traits_of(self._able, hears=self._room.stt is not None, starts=not self.turns.managed)
+        self.traits = traits_of(self._able, hears=_has(self._room, "stt"), starts=not self.turns.managed)
 
     @property
     def answers_by_itself(self) -> bool:
@@ -158,7 +158,7 @@ class LiveKitRealtimePort(Provider):
 
     def say(self, text: str) -> None:
         """Speak a filler: by a voice of LiveKit's, or by the model, whose words are then taken out of the contexts."""
-        if self._room.tts is not None or self._able.supports_say:
+        if _has(self._room, "tts") or self._able.supports_say:
             super().say(text)
             return
         handle = self._room.generate_reply(
@@ -235,6 +235,10 @@ class LiveKitRealtimePort(Provider):
             self.session.reply_refused(why)
         else:
             self._notice("reply_given_up", f"a reply was refused {REPLIES} times: {why}")
+
+
+def _has(room: Any, what: str) -> bool:
+    return getattr(room, what) is not None
 
 
 def whole(line: RealtimeSession | None, call: agents.FunctionCall) -> bool:

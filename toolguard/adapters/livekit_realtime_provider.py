@@ -49,9 +49,11 @@ class Provider(LiveKitPort):
     def line(self) -> RealtimeSession | None:
         """The realtime session of the agent that has the conversation; None before it begins and between agents."""
         try:
-            return self._room.current_agent.realtime_llm_session
+            agent: Any = self._room.current_agent
+            line: RealtimeSession = agent.realtime_llm_session
         except RuntimeError:
             return None
+        return line
 
     def stop(self) -> None:
         """The session has ended."""

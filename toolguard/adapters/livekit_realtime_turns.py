@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -48,9 +48,14 @@ class Turns:
 
     def saw(self, event: Any) -> None:
         """An event of the provider's, as it came: it tells how turns are detected."""
-        if not isinstance(event, dict) or event.get("type") not in {"session.created", "session.updated"}:
+        if not isinstance(event, dict):
             return
-        listening = ((event.get("session") or {}).get("audio") or {}).get("input") or {}
+        sent = cast("dict[str, Any]", event)
+        if sent.get("type") not in {"session.created", "session.updated"}:
+            return
+        session: dict[str, dict[str, Any]] = sent.get("session") or {}
+        heard: dict[str, Any] = session.get("audio") or {}
+        listening: dict[str, Any] = heard.get("input") or {}
         if not self.managed and "turn_detection" in listening:
             self._detection = listening["turn_detection"]
             self._settle()

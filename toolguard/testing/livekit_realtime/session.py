@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from livekit.agents.llm import (
     ChatContext,
@@ -89,7 +89,8 @@ class ScriptedSession(RealtimeSession[str]):
     async def update_tools(self, tools: list[Tool]) -> None:
         """Send the tools."""
         self._tools = ToolContext(list(tools))
-        names = tuple(sorted(self._tools.function_tools))
+        known: Any = self._tools
+        names = tuple(sorted(known.function_tools))
         self._up.send(lambda: setattr(self.server, "tools", names))
 
     async def update_chat_ctx(self, chat_ctx: ChatContext) -> None:
@@ -118,7 +119,8 @@ class ScriptedSession(RealtimeSession[str]):
         if is_given(tool_choice):
             self._up.send(lambda: self.server.note("tool_choice", str(tool_choice)))
         if is_given(turn_detection):
-            detection = turn_detection if isinstance(turn_detection, dict) else turn_detection.model_dump()
+            given: Any = turn_detection
+            detection: dict[str, Any] = cast("Any", given) if isinstance(given, dict) else given.model_dump()
             self._up.send(lambda: self.server.detect(detection))
 
     def push_audio(self, frame: rtc.AudioFrame) -> None:

@@ -34,7 +34,7 @@ class RealtimeSetting(Setting):
     """
 
     side: RealtimeSide
-    stage: LiveKitRealtimeStage
+    stage: LiveKitRealtimeStage  # pyright: ignore[reportIncompatibleVariableOverride] - this one alone is set
 
     async def __aenter__(self) -> Self:
         self._stack.enter_context(one_clock(EPOCH.timestamp()))
@@ -55,7 +55,8 @@ class RealtimeSetting(Setting):
         self._speaker = Loudspeaker(self.stage.voice)
         room.input.audio, room.output.audio = Microphone(), self._speaker
         self.room = self.side.room = room
-        listening: Callable[..., Any] = room.on
+        ears: Any = room
+        listening: Callable[..., Any] = ears.on
         listening("user_state_changed", self._heard)
         listening("conversation_item_added", self._added)
         return room

@@ -72,7 +72,7 @@ class LiveKitRealtimeStage(LiveKitStage):
         model: The model, which says what the timeline has for it.
     """
 
-    side: RealtimeSide
+    side: RealtimeSide  # pyright: ignore[reportIncompatibleVariableOverride] - this one alone is set
     voice: QuietVoice
     """Knows how long what is said takes: LiveKit is told which words were heard, as its rooms tell it."""
 
