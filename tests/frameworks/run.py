@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         help="guard a tool where it is called, or where it is declared (default for LiveKit)",
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each kind (default %(default)s)")
-    parser.add_argument("--timeout", type=float, default=20, help="seconds that a test may take (default %(default)s)")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds that a test may take (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the verdict there")
     parser.add_argument(
         "--work",
