@@ -96,19 +96,19 @@ class Transfer:
             expires_at=now + int(expires * 1e9),
             run=own,
         )
-        await self._record(record)
+        await self._record(record, in_place=in_place)
         if not in_place:
             self.waiting = record.packet
             self._say_no_more(own)
         return await self.packet(record, max_bytes=max_bytes)
 
-    async def _record(self, record: r.HandOffRecord) -> None:
-        """Write the hand-off down together with the claim that one agent can take; without it nothing has happened."""
+    async def _record(self, record: r.HandOffRecord, *, in_place: bool) -> None:
+        """Write the hand-off down; without it nothing has happened. One agent can claim it, unless nobody is to."""
         ledger, state = self._ledger, self._ledger.state
         before = state.agent, state.handed
         row = HandOffRow(packet=record.packet, state="open", caller=state.caller, at=record.made_at)
-        swap = await offer(ledger.journal, state.session, row)
-        entry = ledger.write(record, wait=True, swaps=(swap,))
+        swaps = () if in_place else (await offer(ledger.journal, state.session, row),)
+        entry = ledger.write(record, wait=True, swaps=swaps)
         try:
             await ledger.journal.fate(entry)
         except StoreError:
