@@ -55,6 +55,7 @@ class Transfer:
         self.marked: Callable[[str], frozenset[str]] = lambda _tool: frozenset()
         """Names a tool's parameters that are marked as secret."""
         self._taken: dict[int, int] = {}
+        self._asking: dict[int, set[int]] = {}
         self.waiting = ""
         """A packet that is out, until somebody has accepted it or the conversation goes on here without."""
 
@@ -77,7 +78,7 @@ class Transfer:
         Raises:
             Refused: Another call of the same response has handed over, or is about to (O9).
         """
-        self._take(own)
+        await self._take(own)
         state = self._ledger.state
         frm = state.agent
         await self._settle_writes(own, min(patience, self._left(own)))
@@ -141,18 +142,25 @@ class Transfer:
         ticket, landing = ticket_of(record), self._execution.landing
         return packet_of(self._ledger.state, ticket, self.sealing.redact, landing, self.marked)
 
-    def _take(self, own: int) -> None:
-        """One hand-off for each response: whoever calls first."""
+    async def _take(self, own: int) -> None:
+        """One hand-off for each response: whoever calls first; of those that call at the same moment, by call order."""
         state = self._ledger.state
         run = state.runs.get(own)
         batch = state.slots[run.calls[0]].batch if run is not None and run.calls else 0
         if not batch:
             return
-        first = state.runs.get(self._taken.setdefault(batch, own))
+        asking = self._asking.setdefault(batch, set())
+        asking.add(own)
+        await asyncio.sleep(0)
+        first = state.runs.get(self._taken.setdefault(batch, min(asking, key=self._order)))
         if first is not None and first.number != own and first.phase not in {Phase.FAILED, Phase.CANCELLED}:
             ref = state.run_ref(first)
             raise Refused(f"{ref} of the same response hands the conversation over already", ref=ref)
         self._taken[batch] = own
+
+    def _order(self, run: int) -> tuple[int, int, int]:
+        state = self._ledger.state
+        return state.slots[state.runs[run].calls[0]].order
 
     def _say_no_more(self, own: int) -> None:
         """Whoever takes over speaks next; the model that handed over has nothing to add (O5)."""
