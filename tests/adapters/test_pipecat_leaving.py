@@ -76,11 +76,8 @@ async def test_a_saved_context_tells_the_truth_before_the_first_request_of_anoth
             await on.caller.speaks("book Monday")
             await until(lambda: conversation.state.runs and conversation.state.runs[1].phase is not Phase.PLANNED)
             await asyncio.sleep(1.0)
-        messages = copy.deepcopy(on.context.get_messages())
         running = {"type": "async_tool", "status": "running", "tool_call_id": "a", "description": "..."}
-        next(one for one in messages if one.get("role") == "tool")["content"] = (
-            json.dumps(running) if left == "running" else left
-        )
+        messages = shown(json.dumps(running) if left == "running" else left)
         again = pipecat_line(booking, tools=[book], context=LLMContext(messages=messages))
         async with protect(again.worker, guard, id="conv", caller="ana"), again.runs():
             await again.caller.speaks("hello?")
@@ -88,6 +85,56 @@ async def test_a_saved_context_tells_the_truth_before_the_first_request_of_anoth
             told = again.model.requests[0].outputs["a"]
             assert told == '{"booked": "Monday"}' if done else form(told) == "cancelled"
             assert len(world.booked) == (1 if done else 0)
+
+
+def shown(content, *more):
+    """A context that has been saved, with this where the call's output stands."""
+    called = {"id": "a", "type": "function", "function": {"name": "book", "arguments": '{"day": "Monday"}'}}
+    return [
+        {"role": "user", "content": "book Monday"},
+        {"role": "assistant", "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "a", "content": content},
+        *more,
+    ]
+
+
+async def test_a_context_that_is_loaded_later_is_set_right_before_its_first_request():
+    world = World(takes=0.2)
+    book = world.book()
+    async with Guard("memory:", tools=[book]) as guard:
+        async with guarded(booking, book, guard=guard) as (on, _):
+            await on.caller.speaks("book Monday")
+            await until(lambda: "right." in on.voice.heard)
+        again = pipecat_line(booking, tools=[book])
+        async with protect(again.worker, guard, id="conv", caller="ana"), again.runs():
+            await again.worker.queue_frame(LLMMessagesUpdateFrame(messages=shown("IN_PROGRESS"), run_llm=True))
+            await until(lambda: again.model.requests)
+            assert json.loads(again.model.requests[0].outputs["a"]) == {"booked": "Monday"}
+
+
+async def test_the_result_stands_in_the_place_of_its_placeholder_and_its_news_is_dropped():
+    world = World(takes=2.0)
+    book = world.book()
+
+    def asking(asked):
+        return ["All right."] if asked.outputs else [Called("book", "a", {"day": "Monday"})]
+
+    async with Guard("memory:", tools=[book]) as guard:
+        async with guarded(asking, book, guard=guard) as (on, _):
+            await on.caller.speaks("book Monday")
+            await asyncio.sleep(0.8)
+            await on.caller.speaks("and what about parking")
+            await asyncio.sleep(10)
+            assert [form(text) for text in on.model.requests[-1].news] == ["done"]
+        again = pipecat_line(
+            asking, tools=[book], context=LLMContext(messages=copy.deepcopy(on.context.get_messages()))
+        )
+        async with protect(again.worker, guard, id="conv", caller="ana"), again.runs():
+            await again.caller.speaks("hello?")
+            await until(lambda: again.model.requests)
+            first = again.model.requests[0]
+            assert json.loads(first.outputs["a"]) == {"booked": "Monday"}
+            assert first.news == []
 
 
 async def test_a_result_reaches_the_model_though_the_context_was_replaced_meanwhile():

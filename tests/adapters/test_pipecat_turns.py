@@ -60,14 +60,20 @@ async def test_a_noise_without_words_holds_the_write_for_a_moment_only():
         await until(lambda: on.voice.heard)
 
 
-async def test_a_result_that_ends_in_a_turn_without_words_is_spoken_all_the_same():
-    world = World(takes=0.5)
-    async with guarded(booking, world.book(), endpointing=3.0) as (on, conversation):
-        await on.caller.speaks("book Monday")
+async def test_a_result_that_ends_in_a_turn_without_words_is_spoken_when_that_is_known():
+    """Pipecat holds every reply until the turn ends, which without words takes five seconds."""
+
+    def looking(asked):
+        return ["You have 4A."] if asked.outputs else [Called("find", "a", {"what": "seats"})]
+
+    async with guarded(looking, World(takes=0.5).find(), recovers=False) as (on, conversation):
+        await on.caller.speaks("find me seats")
         await until(running(conversation))
-        await on.caller.speaks("", seconds=0.3)
-        await until(lambda: "It" in on.voice.heard)
-        assert world.booked == ["Monday"]
+        ended = await on.caller.speaks("", seconds=0.3)
+        await until(lambda: len(on.model.requests) == 2)
+        assert now() - ended == pytest.approx(1.5, abs=0.15)
+        await asyncio.sleep(10)
+        assert len(on.model.requests) == 2
 
 
 async def test_a_barge_in_over_the_words_before_a_call_leaves_nothing_in_progress():
