@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from toolguard.stores.base import Store
     from toolguard.testing.scenarios.kit import Room, Script
+    from toolguard.testing.scenarios.played import Played
     from toolguard.tools.tool import Tool
 
 S = TypeVar("S", bound=Stage)
@@ -99,6 +100,10 @@ class Ground(Generic[S]):
         self.stage.restart = restart
         await self.stage.until(min((step.at for step in self.script.steps), default=0.0))
         await self.stage.play()
+
+    def played(self, adapter: str, *, guarded: bool) -> Played:
+        """What is left of the play but the journal."""
+        raise NotImplementedError
 
     async def settle(self) -> None:
         """Nothing of toolguard may be left on the loop when its guard is closed."""

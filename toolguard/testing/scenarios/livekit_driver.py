@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.livekit import function_tools, protect
-from toolguard.testing.scenarios.agents import apart, cuts_of, forms_of
-from toolguard.testing.scenarios.evidence import EPOCH, journal_of
-from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.agents import apart
+from toolguard.testing.scenarios.driving import SESSION, Guarded
+from toolguard.testing.scenarios.evidence import EPOCH
 from toolguard.testing.scenarios.livekit_naive import OverLiveKit
-from toolguard.testing.scenarios.livekit_setting import FIRST
-from toolguard.testing.scenarios.second_process import contend, play_first
-from toolguard.testing.scenarios.troubles import torn_down
+from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from toolguard.engine.guard import Guard
-    from toolguard.engine.session import Session
-    from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.livekit_setting import Setting
-    from toolguard.testing.scenarios.played import Played
-
-SESSION = "call-1"
+    from toolguard.testing.scenarios.driving import Process
 
 
 class LiveKit(OverLiveKit):
@@ -32,39 +23,16 @@ class LiveKit(OverLiveKit):
 
     guarded = True
 
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=True)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        played = setting.played(self.name, guarded=True)
-        entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
-        return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with self.place(script, room, faults, since) as setting:
-            process = _Process(setting)
-            if any(step.verb == "process.rival" for step in script.steps) and since is not None:
-                setting.app["rivals"] = await contend(setting, SESSION)
-            await process.begin()
-            with torn_down():
-                try:
-                    await setting.go(process.again)
-                    setting.app["unheard"] = process.guard.unheard(SESSION)
-                finally:
-                    await process.end()
-            await setting.settle()
-        return setting
+    def process(self, setting: Setting) -> Process:
+        """The application's process."""
+        return _Process(setting)
 
 
-class _Process:
+class _Process(Guarded[Setting]):
     """The guarded application's process: a guard, and LiveKit's session inside ``protect``."""
 
-    guard: Guard
-    session: Session
-
     def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+        super().__init__(setting)
         self._stack = AsyncExitStack()
         self._tools: list[Any] = []
 
@@ -96,19 +64,6 @@ class _Process:
         alone = apart(setting.script)
         agent = setting.agent(to, self._tools, setting.room.current_agent, self.session.begin if alone else None)
         return lambda result: agent if alone else (agent, result)
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts."""
-        self.session.facts.keep(**facts)
-
-    def compact(self, keep_last: int) -> None:
-        """Shorten the history."""
-        app, packet = self._setting.app, self.session.packet
-        app["cuts"], app["rendered"], app["packet"] = cuts_of(packet), forms_of(packet, keep_last), packet
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
 
     async def end(self) -> None:
         if self._setting.stage.store is not None:

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 from livekit.agents import function_tool
 
 from toolguard.testing.scenarios.agents import apart, naive_forms
-from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.driving import Driving, Naive
 from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.livekit_setting import FIRST, Setting
 from toolguard.testing.scenarios.livekit_stage import LiveKitStage
-from toolguard.testing.scenarios.second_process import play_first
-from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from toolguard.testing.scenarios.driving import Process
     from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.played import Played
 
 _LACKS = {
     "cancel_frame": "livekit/agents/llm/llm.py, ChatChunk: no chunk cancels a call by its id",
@@ -36,7 +34,7 @@ _LACKS = {
 }
 
 
-class OverLiveKit:
+class OverLiveKit(Driving[Setting]):
     """What both drivers over a LiveKit pipeline have."""
 
     name = "livekit"
@@ -45,13 +43,9 @@ class OverLiveKit:
     verbs = LiveKitStage.verbs
     place = Setting
 
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        raise NotImplementedError
-
-    def play_until_death(self, script: Script, room: Room) -> None:
-        """Play in a process that kills itself on the way."""
-        with virtual() as (runner, faults):
-            runner.run(self._play(script, room, faults))
+    def setting(self, script: Script, room: Room, faults: list[str], since: float | None) -> Setting:
+        """A LiveKit session."""
+        return self.place(script, room, faults, since)
 
 
 class NaiveLiveKit(OverLiveKit):
@@ -59,28 +53,14 @@ class NaiveLiveKit(OverLiveKit):
 
     guarded = False
 
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=False)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        return setting.played(self.name, guarded=False)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with self.place(script, room, faults, since) as setting:
-            app = _NaiveApp(setting)
-            await app.begin()
-            with torn_down():
-                try:
-                    await setting.go(app.again)
-                finally:
-                    await app.end()
-        return setting
+    def process(self, setting: Setting) -> Process:
+        """The application's process."""
+        return _NaiveApp(setting)
 
 
-class _NaiveApp:
+class _NaiveApp(Naive[Setting]):
     def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+        super().__init__(setting)
         plain, schemas = setting.workshop.naive(), setting.workshop.schemas()
         self._tools = [_tool(plain[schema["name"]], schema) for schema in schemas]
         setting.workshop.conversation = self
@@ -97,18 +77,11 @@ class _NaiveApp:
         agent = self._setting.agent(to, self._tools, room.current_agent, begins)
         return lambda result: agent if alone else (agent, result)
 
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """It keeps what was said, and nothing else."""
-
     def compact(self, keep_last: int) -> None:
         """Shorten the history to its last items, whatever they are."""
         app, items = self._setting.app, _raw(self._setting)
-        app["cuts"] = {keep: items[len(items) - keep :] for keep in range(len(items) + 1)}
+        self.shorten(items)
         app["rendered"] = naive_forms(app["cuts"][min(keep_last, len(items))])
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
 
     async def end(self) -> None:
         self._setting.side.open = False

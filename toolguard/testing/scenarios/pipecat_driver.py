@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolguard.adapters.pipecat import function_schemas, protect
-from toolguard.testing.scenarios.agents import LINGERS, apart, cuts_of, forms_of
-from toolguard.testing.scenarios.evidence import EPOCH, journal_of
-from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.agents import LINGERS, apart
+from toolguard.testing.scenarios.driving import SESSION, Guarded
+from toolguard.testing.scenarios.evidence import EPOCH
 from toolguard.testing.scenarios.pipecat_naive import OverPipecat
 from toolguard.testing.scenarios.pipecat_setting import PipecatSetting
-from toolguard.testing.scenarios.second_process import contend, play_first
-from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from toolguard.core.packet import HandoffPacket
-    from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
     from toolguard.testing.pipecat import Line
-    from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.played import Played
-
-SESSION = "call-1"
+    from toolguard.testing.scenarios.driving import Process
 
 
 class Pipecat(OverPipecat):
@@ -35,38 +27,16 @@ class Pipecat(OverPipecat):
 
     guarded = True
 
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=True)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
-        return replace(setting.played(guarded=True), entries=entries, open_calls=open_calls, sessions=sessions)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
-        async with PipecatSetting(script, room, faults, since) as setting:
-            process = _Process(setting)
-            if any(step.verb == "process.rival" for step in script.steps) and since is not None:
-                setting.app["rivals"] = await contend(setting, SESSION)
-            await process.begin()
-            with torn_down():
-                try:
-                    await setting.go(process.again)
-                    setting.app["unheard"] = process.guard.unheard(SESSION)
-                finally:
-                    await process.end()
-            await setting.settle()
-        return setting
+    def process(self, setting: PipecatSetting) -> Process:
+        """The application's process."""
+        return _Process(setting)
 
 
-class _Process:
+class _Process(Guarded[PipecatSetting]):
     """The guarded application's process: a guard, and sessions over its pipelines."""
 
-    guard: Guard
-    session: Session
-
     def __init__(self, setting: PipecatSetting) -> None:
-        self._setting = setting
+        super().__init__(setting)
         self._stack = AsyncExitStack()
         self._agents: list[_Agent] = []
         self._moves: list[asyncio.Task[None]] = []
@@ -93,19 +63,6 @@ class _Process:
         setting.workshop.conversation = _Conversation(setting, self.session, move)
 
     # -- what the application does ------------------------------------------------------------------------------
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts."""
-        self.session.facts.keep(**facts)
-
-    def compact(self, keep_last: int) -> None:
-        """Shorten the history."""
-        app, packet = self._setting.app, self.session.packet
-        app["cuts"], app["rendered"], app["packet"] = cuts_of(packet), forms_of(packet, keep_last), packet
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
 
     def _move(self, to: str, packet: HandoffPacket) -> None:
         self._setting.app.setdefault("packets", []).append(packet)

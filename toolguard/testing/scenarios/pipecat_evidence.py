@@ -91,14 +91,14 @@ def _runs_beside(text: str) -> bool:
     return told.get("status") == "running"
 
 
-def collect(setting: PipecatSetting, *, guarded: bool) -> Played:
+def collect(setting: PipecatSetting, adapter: str, *, guarded: bool) -> Played:
     """Everything but the journal, which is read when the store is closed."""
     stage, watch = setting.stage, setting.watch
     watch.look()
     shown = [items_of(line.context.get_messages()) for line in setting.lines]
     return Played(
         script=setting.script,
-        adapter="pipecat",
+        adapter=adapter,
         guarded=guarded,
         requests=tuple(stage.requests),
         responses=tuple(stage.responses),

@@ -12,11 +12,9 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 
 from toolguard.testing.scenarios.agents import LINGERS, apart
 from toolguard.testing.scenarios.context_stage import ContextStage
-from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.driving import Driving, Naive
 from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.pipecat_setting import PipecatSetting
-from toolguard.testing.scenarios.second_process import play_first
-from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
     from pipecat.services.llm_service import FunctionCallParams
 
     from toolguard.testing.pipecat import Line
+    from toolguard.testing.scenarios.driving import Process
     from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.played import Played
 
 _SERVICE = "pipecat/services/llm_service.py LLMService"
 _AGGREGATOR = "pipecat/processors/aggregators/llm_response_universal.py LLMAssistantAggregator"
@@ -43,7 +41,7 @@ _LACKS = {
 }
 
 
-class OverPipecat:
+class OverPipecat(Driving[PipecatSetting]):
     """What both drivers over Pipecat have; their process can be made to die in the middle of a play."""
 
     name = "pipecat"
@@ -51,13 +49,9 @@ class OverPipecat:
     lacks: Mapping[str, str] = MappingProxyType(_LACKS)
     verbs = ContextStage.verbs
 
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
-        raise NotImplementedError
-
-    def play_until_death(self, script: Script, room: Room) -> None:
-        """Play in a process that kills itself on the way."""
-        with virtual() as (runner, faults):
-            runner.run(self._play(script, room, faults))
+    def setting(self, script: Script, room: Room, faults: list[str], since: float | None) -> PipecatSetting:
+        """A Pipecat pipeline."""
+        return PipecatSetting(script, room, faults, since)
 
 
 class NaivePipecat(OverPipecat):
@@ -65,28 +59,14 @@ class NaivePipecat(OverPipecat):
 
     guarded = False
 
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=False)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        return setting.played(guarded=False)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> PipecatSetting:
-        async with PipecatSetting(script, room, faults, since) as setting:
-            app = _NaiveApp(setting)
-            await app.begin()
-            with torn_down():
-                try:
-                    await setting.go(app.again)
-                finally:
-                    await app.end()
-        return setting
+    def process(self, setting: PipecatSetting) -> Process:
+        """The application's process."""
+        return _NaiveApp(setting)
 
 
-class _NaiveApp:
+class _NaiveApp(Naive[PipecatSetting]):
     def __init__(self, setting: PipecatSetting) -> None:
-        self._setting = setting
+        super().__init__(setting)
         self._tools = setting.workshop.naive()
         self._running: list[AsyncExitStack] = []
         self._moves: set[asyncio.Task[None]] = set()
@@ -110,19 +90,12 @@ class _NaiveApp:
             for one in self._setting.workshop.schemas()
         ]
 
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """It keeps what was said, and nothing else."""
-
     def compact(self, keep_last: int) -> None:
         """Shorten the history to its last messages, whatever they are."""
         messages = self._line.context.get_messages()
         app = self._setting.app
-        app["cuts"] = {keep: messages[len(messages) - keep :] for keep in range(len(messages) + 1)}
+        self.shorten(messages)
         app["rendered"] = {"chat_completions": app["cuts"][min(keep_last, len(messages))]}
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
 
     @property
     def _line(self) -> Line:

@@ -208,6 +208,6 @@ class PipecatSetting(Ground[ContextStage]):
         self.side.line = line
         return stack
 
-    def played(self, *, guarded: bool) -> Played:
+    def played(self, adapter: str, *, guarded: bool) -> Played:
         """What is left of the play."""
-        return collect(self, guarded=guarded)
+        return collect(self, adapter, guarded=guarded)

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosed
 
 from toolguard.adapters.openai_realtime import Rebuild, protect, realtime_tools
-from toolguard.testing.scenarios.agents import LINGERS, apart, cuts_of, forms_of
-from toolguard.testing.scenarios.evidence import EPOCH, journal_of
-from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.agents import LINGERS, apart
+from toolguard.testing.scenarios.driving import SESSION, Guarded
+from toolguard.testing.scenarios.evidence import EPOCH
 from toolguard.testing.scenarios.realtime_naive import OverRealtime
 from toolguard.testing.scenarios.realtime_setting import Conversation, Setting
-from toolguard.testing.scenarios.second_process import contend, play_first
-from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
     from toolguard.core.packet import HandoffPacket
-    from toolguard.engine.guard import Guard
     from toolguard.engine.session import Session
-    from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.played import Played
-
-SESSION = "call-1"
+    from toolguard.testing.scenarios.driving import Process
 
 
 class OpenAIRealtime(OverRealtime):
@@ -36,40 +28,17 @@ class OpenAIRealtime(OverRealtime):
 
     guarded = True
 
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=True)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        played = setting.played(self.name, guarded=True)
-        entries, open_calls, sessions = journal_of(setting.app["store"], setting.base)
-        return replace(played, entries=entries, open_calls=open_calls, sessions=sessions)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
-            process = _Process(setting)
-            if any(step.verb == "process.rival" for step in script.steps) and since is not None:
-                setting.app["rivals"] = await contend(setting, SESSION)
-            await process.begin()
-            with torn_down():
-                try:
-                    setting.stage.reopen = setting.moved
-                    await setting.go(process.again)
-                    setting.app["unheard"] = process.guard.unheard(SESSION)
-                finally:
-                    await process.end()
-            await setting.settle()
-        return setting
+    def process(self, setting: Setting) -> Process:
+        """The application's process."""
+        return _Process(setting)
 
 
-class _Process:
+class _Process(Guarded[Setting]):
     """The guarded application's process: a guard, and a session over the connection that it reads."""
 
-    guard: Guard
-    session: Session
-
     def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+        super().__init__(setting)
+        setting.stage.reopen = setting.moved
         self._stack = AsyncExitStack()
         self._floor: _Floor | None = None
         self._moves: list[asyncio.Task[None]] = []
@@ -105,19 +74,6 @@ class _Process:
         return floor
 
     # -- what the application does ------------------------------------------------------------------------------
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts."""
-        self.session.facts.keep(**facts)
-
-    def compact(self, keep_last: int) -> None:
-        """Shorten the history."""
-        app, packet = self._setting.app, self.session.packet
-        app["cuts"], app["rendered"], app["packet"] = cuts_of(packet), forms_of(packet, keep_last), packet
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
 
     def _move(self, to: str, packet: HandoffPacket | None) -> None:
         if packet is None:

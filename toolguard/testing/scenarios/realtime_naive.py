@@ -7,41 +7,35 @@ import inspect
 import json
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosed
 
 from toolguard.testing.scenarios.agents import LINGERS, apart, naive_forms
-from toolguard.testing.scenarios.ground import virtual
+from toolguard.testing.scenarios.driving import Driving, Naive
 from toolguard.testing.scenarios.hooks import HOOKS
 from toolguard.testing.scenarios.realtime_setting import Conversation, Setting
 from toolguard.testing.scenarios.realtime_stage import RealtimeStage
-from toolguard.testing.scenarios.second_process import play_first
-from toolguard.testing.scenarios.troubles import torn_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from toolguard.core.packet import HandoffPacket
+    from toolguard.testing.scenarios.driving import Process
     from toolguard.testing.scenarios.kit import Room, Script
-    from toolguard.testing.scenarios.played import Played
 
 
-class OverRealtime:
-    """What both drivers over the Realtime server have; their process can be made to die in the middle of a play."""
+class OverRealtime(Driving[Setting]):
+    """What both drivers over the Realtime server have."""
 
     name = "openai_realtime"
     hooks: frozenset[str] = frozenset(HOOKS) - {"cancel_frame", "silent_output", "http_calls"}
     lacks: Mapping[str, str] = MappingProxyType({})
     verbs = RealtimeStage.verbs
 
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        raise NotImplementedError
-
-    def play_until_death(self, script: Script, room: Room) -> None:
-        """Play in a process that kills itself on the way."""
-        with virtual() as (runner, faults):
-            runner.run(self._play(script, room, faults))
+    def setting(self, script: Script, room: Room, faults: list[str], since: float | None) -> Setting:
+        """A Realtime server and its client."""
+        return Setting(script, room, faults, since)
 
 
 class NaiveRealtime(OverRealtime):
@@ -49,59 +43,35 @@ class NaiveRealtime(OverRealtime):
 
     guarded = False
 
-    def play(self, script: Script, room: Room) -> Played:
-        """Play a script to its end."""
-        since = play_first(script, room, adapter=self.name, guarded=False)
-        with virtual() as (runner, faults):
-            setting = runner.run(self._play(script, room, faults, since))
-        return setting.played(self.name, guarded=False)
-
-    async def _play(self, script: Script, room: Room, faults: list[str], since: float | None = None) -> Setting:
-        async with Setting(script, room, faults, since) as setting:
-            app = await _NaiveApp.begin(setting)
-
-            async def again() -> None:
-                nonlocal app
-                await app.end()
-                await setting.connect()
-                app = await _NaiveApp.begin(setting)
-
-            with torn_down():
-                try:
-                    setting.stage.reopen = app.reopen
-                    await setting.go(again)
-                finally:
-                    await app.end()
-        return setting
+    def process(self, setting: Setting) -> Process:
+        """The application's process."""
+        return _NaiveApp(setting)
 
 
-class _NaiveApp:
+class _NaiveApp(Naive[Setting]):
     def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+        super().__init__(setting)
         self._tools = setting.workshop.naive()
+        self._tasks: set[asyncio.Task[None]] = set()
+        setting.stage.application = self
+        setting.stage.reopen = self.reopen
+
+    async def begin(self) -> None:
+        setting = self._setting
         move = self._move if apart(setting.script) else None
         setting.workshop.conversation = Conversation(setting.connection, None, move)
-        setting.stage.application = self
-        self._tasks: set[asyncio.Task[None]] = set()
+        await setting.listen(setting.workshop.schemas(), self._listen(setting.connection))
 
-    @classmethod
-    async def begin(cls, setting: Setting) -> Self:
-        app = cls(setting)
-        await setting.listen(setting.workshop.schemas(), app._listen(setting.connection))
-        return app
-
-    def keep(self, facts: Mapping[str, Any]) -> None:
-        """It keeps what was said, and nothing else."""
+    async def again(self) -> None:
+        await self.end()
+        await self._setting.connect()
+        await self.begin()
 
     def compact(self, keep_last: int) -> None:
         """Shorten the history to its last items, whatever they are."""
         app, items = self._setting.app, self._setting.stage.line.conversation
-        app["cuts"] = {keep: items[len(items) - keep :] for keep in range(len(items) + 1)}
+        self.shorten(items)
         app["rendered"] = naive_forms(app["cuts"][min(keep_last, len(items))])
-
-    def change_provider(self) -> None:
-        """Give the shortened history to other providers."""
-        self._setting.app["changed"] = self._setting.app["rendered"]
 
     def _move(self, to: str, _packet: HandoffPacket | None) -> None:
         task = asyncio.create_task(self._moved(to), name="moving")
