@@ -97,18 +97,24 @@ class Transfer:
             expires_at=now + int(expires * 1e9),
             run=own,
         )
-        await self._record(record, in_place=in_place)
+        await self._record(record, in_place=in_place, within=bool(own))
         if not in_place:
             self.waiting = record.packet
             self._say_no_more(own)
         return await self.packet(record, max_bytes=max_bytes)
 
-    async def _record(self, record: r.HandOffRecord, *, in_place: bool) -> None:
-        """Write the hand-off down; without it nothing has happened. One agent can claim it, unless nobody is to."""
+    async def _record(self, record: r.HandOffRecord, *, in_place: bool, within: bool) -> None:
+        """Write the hand-off down; without it nothing has happened. One agent can claim it, unless nobody is to.
+
+        One in place and ``within`` a tool's body lands before the tool's own result, which is waited for in any case.
+        """
         ledger, state = self._ledger, self._ledger.state
         before = state.agent, state.handed
         row = HandOffRow(packet=record.packet, state="open", caller=state.caller, at=record.made_at)
         swaps = () if in_place else (await offer(ledger.journal, state.session, row),)
+        if in_place and within:
+            ledger.write(record)
+            return
         entry = ledger.write(record, wait=True, swaps=swaps)
         try:
             await ledger.journal.fate(entry)
