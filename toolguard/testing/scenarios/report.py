@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from toolguard.testing.scenarios.judge import Result, Status
     from toolguard.testing.scenarios.sabotage import Sabotaged
 
-_WIDTH = 140
+_WIDTH, _TITLE = 180, 48
 
 
 def console() -> Console:
@@ -32,17 +33,17 @@ def failed(results: Sequence[Result]) -> bool:
 def show(out: Console, results: Sequence[Result], naive: Sequence[Result]) -> None:
     """Print the table, what failed and why, what is not applicable and why, and what it covers."""
     adapters = list(dict.fromkeys(one.adapter for one in results))
-    table = Table(title="scenarios by adapter", title_justify="left")
+    table = Table(title="scenarios by adapter, guarded, and where each fails without toolguard", title_justify="left")
     table.add_column("")
-    table.add_column("scenario", ratio=1)
+    table.add_column("scenario")
     for adapter in adapters:
         table.add_column(adapter if any(one.guarded for one in results) else f"{adapter}, naive")
-        table.add_column("without toolguard, fails")
+        table.add_column("alone fails")
     for story in collection().scenario:
         of_story = {one.adapter: one for one in results if one.scenario.id == story.id}
         if of_story:
             cells = [c for one in adapters for c in (_cell(of_story.get(one)), _naive(naive, story.id, one))]
-            table.add_row(story.id, story.title, *cells)
+            table.add_row(story.id, shorten(story.title, _TITLE, placeholder=" ..."), *cells)
     out.print(table)
     for adapter in adapters:
         _details(out, adapter, [one for one in results if one.adapter == adapter])
@@ -53,7 +54,7 @@ def _cell(result: Result | None) -> str:
         return ""
     bad = result.count("failed") + result.count("error")
     if not result.checked:
-        return "[dim]not applicable[/dim]"
+        return "[dim]n/a[/dim]"
     lacking = result.count("not applicable")
     text = f"[red]{bad} of {result.checked} fail[/red]" if bad else f"[green]{result.checked} pass[/green]"
     return f"{text}, {lacking} n/a" if lacking else text
