@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import multiprocessing
 import multiprocessing.connection
@@ -17,6 +18,7 @@ import pytest
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["toolguard", "toolguard.stores.disk"])
 BOUND = 60.0
+_STOPS = 50
 _ONE_AT_A_TIME = threading.Lock()  # multiprocessing looks at all children whenever one is started
 
 
@@ -102,6 +104,7 @@ class Actor:
     """A process with the application's guard on a shared directory, told what to do over a pipe."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         self._pipe, theirs = _CONTEXT.Pipe()
         self._process = child(_act, str(home), theirs)
         theirs.close()
@@ -159,6 +162,19 @@ class Actor:
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """SIGSTOP, at a moment when it does not hold its directory's lock: with it, it would stop everybody."""
+        with (self._home / "journal" / "lock").open("rb") as lock:
+            for _ in range(_STOPS):
+                self.do("quiet")
+                self.signal(signal.SIGSTOP)
+                wait_until(lambda: Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                self.signal(signal.SIGCONT)
+        raise TimeoutError("it was always stopped with the lock")
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

@@ -163,8 +163,7 @@ class TestEvidence:
         one, two = pair
         call = one.start("call", "conv", "send", "ana")
         wait_for(home / "at.send.ana")
-        one.do("quiet")
-        one.signal(signal.SIGSTOP)
+        one.stop()
         two.do("enter", "conv")
         (home / "go.send.ana").touch()
         (home / "go.sent.ana").touch()
@@ -178,8 +177,7 @@ class TestEvidence:
         one, two = pair
         call = one.start("call", "conv", "reserve", "ana")
         wait_for(home / f"at.reserve.ana.{one.pid}")
-        one.do("quiet")
-        one.signal(signal.SIGSTOP)
+        one.stop()
         two.do("enter", "conv")
         wait_for(home / f"at.reserve.ana.{two.pid}")
         (home / f"go.reserve.ana.{two.pid}").touch()
