@@ -301,12 +301,13 @@ class _Stage:
         return [run.phase.value for run in self._sessions[session].state.runs.values()]
 
     async def until(self, session: str, phase: str):
-        """Wait until the session's newest run stands in ``phase``, in this process's own eyes."""
+        """Wait until the session's newest run stands in ``phase`` in this process's own eyes, and has landed so."""
         end = time.monotonic() + BOUND
         while (await self.phases(session))[-1:] != [phase]:
             if time.monotonic() > end:
                 raise TimeoutError((phase, await self.phases(session)))
             await asyncio.sleep(0.01)
+        await self.quiet()
 
     async def quiet(self) -> None:
         """Wait until the writer has nothing to do, not even house-keeping: it holds no lock."""
